@@ -1,0 +1,253 @@
+// The pieces that the forward and the backward scan share: what one worker owns, and a tile of its inputs, widened.
+//
+// A worker owns one clip and a split of one group's channels, one channel to a vector lane. Time is cut into tiles; a tile
+// is loaded once, with softplus applied, and then walked in order with the states in registers.
+#pragma once
+
+#include "../selective_scan.h"
+#include "simd.h"
+
+namespace ssamba {
+namespace {
+
+constexpr int kTileTokens = 32;
+
+// States that one walk keeps in registers. What is left of N is walked in blocks of 4, then one by one.
+constexpr int kStateBlock = kVectorRegisters == 32 ? 16 : 8;
+
+template <int kStates>
+struct StateBlock {};
+
+template <int kLargest, typename Body>
+inline void for_state_blocks(int64_t state, Body body) {
+  int64_t n = 0;
+  for (; state - n >= kLargest; n += kLargest) body(StateBlock<kLargest>{}, n);
+  for (; state - n >= 4; n += 4) body(StateBlock<4>{}, n);
+  for (; n < state; ++n) body(StateBlock<1>{}, n);
+}
+
+// One direction of one clip, and up to kLanes channels inside one group.
+struct Lane {
+  int64_t direction, batch, group, channel;
+  int count;
+};
+
+// A work item: one clip and some neighbouring vectors of channels ("blocks") of one group. Blocks of a split share B and C,
+// and rows of several cache lines keep the walk from missing the TLB at every row.
+struct Split {
+  int64_t batch, group, index;  // index: which split of the group
+  int64_t first_block, blocks;
+};
+
+template <typename acc_t>
+inline int64_t split_blocks(const ScanArgs& args) {
+  return (args.split_channels + kLanes<acc_t> - 1) / kLanes<acc_t>;
+}
+
+template <typename acc_t>
+inline Split item_split(const ScanArgs& args, int64_t item) {
+  const int64_t in_group = args.channels / args.groups;
+  const int64_t all_blocks = (in_group + kLanes<acc_t> - 1) / kLanes<acc_t>;
+  const int64_t blocks = split_blocks<acc_t>(args), splits = (all_blocks + blocks - 1) / blocks;
+  const int64_t index = item % splits, first = index * blocks;
+  return {item / splits / args.groups, item / splits % args.groups, index, first,
+          all_blocks - first < blocks ? all_blocks - first : blocks};
+}
+
+template <typename acc_t>
+inline Lane block_lane(const ScanArgs& args, const Split& split, int64_t direction, int64_t i) {
+  const int64_t in_group = args.channels / args.groups, channel = (split.first_block + i) * kLanes<acc_t>;
+  const int64_t left = in_group - channel;
+  const int count = int(left < kLanes<acc_t> ? left : kLanes<acc_t>);
+  return {direction, split.batch, split.group, split.group * in_group + channel, count};
+}
+
+template <typename in_t>
+inline const in_t* at(const Input& x, const Lane& lane, int64_t time) {
+  return static_cast<const in_t*>(x.data) + lane.direction * x.direction + lane.batch * x.batch + time * x.time;
+}
+template <typename in_t>
+inline in_t* at(const Output& x, const Lane& lane, int64_t time) {
+  return static_cast<in_t*>(x.data) + lane.direction * x.direction + lane.batch * x.batch + time * x.time;
+}
+
+inline int64_t clip_length(const ScanArgs& args, int64_t batch) {
+  return args.lengths ? args.lengths[batch] : args.length;
+}
+
+template <typename acc_t>
+inline Vec<acc_t> channel_values(const void* per_channel, const ScanArgs& args, const Lane& lane) {
+  if (!per_channel) return Vec<acc_t>{};
+  return load_widened(static_cast<const acc_t*>(per_channel) + lane.direction * args.channels + lane.channel, lane.count);
+}
+
+// Gathers (lanes, N) values of a dense (..., D, N) array into (N, lanes); lanes behind `count` get zeros.
+template <typename acc_t>
+inline void load_states(acc_t* out, const acc_t* in, int64_t state, int count) {
+  for (int64_t n = 0; n < state; ++n)
+    for (int i = 0; i < kLanes<acc_t>; ++i) out[n * kLanes<acc_t> + i] = i < count ? in[i * state + n] : acc_t(0);
+}
+template <typename acc_t>
+inline void store_states(acc_t* out, const acc_t* in, int64_t state, int count) {
+  for (int64_t n = 0; n < state; ++n)
+    for (int i = 0; i < count; ++i) out[i * state + n] = in[n * kLanes<acc_t> + i];
+}
+
+// A channel vector touches one cache line of every row, a stride that hardware prefetchers do not follow: left alone,
+// waiting for memory takes longer than the scan.
+struct Ahead {
+  uintptr_t base = 0;
+  int64_t stride = 0;
+};
+
+template <typename in_t, typename Tensor>
+inline Ahead rows_ahead(const Tensor& x, const Lane& lane, int64_t start) {
+  const int64_t offset = lane.direction * x.direction + lane.batch * x.batch + start * x.time + lane.channel;
+  return {uintptr_t(x.data) + uintptr_t(offset * int64_t(sizeof(in_t))), x.time * int64_t(sizeof(in_t))};
+}
+
+template <typename acc_t>
+struct Tile {
+  static constexpr int64_t kRow = kLanes<acc_t>;
+  alignas(64) acc_t delta[kTileTokens * kRow];
+  alignas(64) acc_t u[kTileTokens * kRow];
+  alignas(64) acc_t delta_u[kTileTokens * kRow];
+  alignas(64) acc_t slope[kTileTokens * kRow];  // of softplus, if asked for
+  int tokens;
+  int first, step;  // the order of the walk
+  Ahead ahead[4];   // rows to fetch while this tile is walked
+};
+
+inline int64_t tile_count(int64_t length) { return (length + kTileTokens - 1) / kTileTokens; }
+
+// Where tile number `index` in the order of the walk begins in the clip.
+inline int64_t tile_start(int64_t index, int64_t length, bool reverse) {
+  return (reverse ? tile_count(length) - 1 - index : index) * kTileTokens;
+}
+
+template <typename in_t, bool kWithSlope>
+inline void load_tile(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& lane, int64_t start, int64_t length) {
+  using acc_t = Acc<in_t>;
+  constexpr int64_t row = kLanes<acc_t>;
+  const bool reverse = args.reverse[lane.direction];
+  tile.tokens = int(length - start < kTileTokens ? length - start : kTileTokens);
+  tile.first = reverse ? tile.tokens - 1 : 0;
+  tile.step = reverse ? -1 : 1;
+  const int64_t next = reverse ? start - kTileTokens : start + kTileTokens;
+  tile.ahead[0] = rows_ahead<in_t>(args.u, lane, next);
+  tile.ahead[1] = rows_ahead<in_t>(args.delta, lane, next);
+  const Vec<acc_t> bias = channel_values<acc_t>(args.delta_bias, args, lane);
+  const in_t* u = at<in_t>(args.u, lane, start) + lane.channel;
+  const in_t* delta = at<in_t>(args.delta, lane, start) + lane.channel;
+  for (int t = 0; t < tile.tokens; ++t, u += args.u.time, delta += args.delta.time) {
+    const Vec<acc_t> value = load_widened(u, lane.count);
+    Vec<acc_t> step = load_widened(delta, lane.count) + bias;
+    if constexpr (kWithSlope) store(tile.slope + t * row, args.delta_softplus ? sigmoid<acc_t>(step) : broadcast(acc_t(1)));
+    if (args.delta_softplus) step = softplus<acc_t>(step);
+    store(tile.u + t * row, value);
+    store(tile.delta + t * row, step);
+    store(tile.delta_u + t * row, step * value);
+  }
+}
+
+// (tokens, N) values of B or C, widened and dense.
+template <typename in_t>
+inline void load_projection(Acc<in_t>* out, const Input& x, const Lane& lane, int64_t start, int tokens, int64_t state) {
+  using acc_t = Acc<in_t>;
+  constexpr int lanes = kLanes<acc_t>;
+  for (int t = 0; t < tokens; ++t, out += state) {
+    const in_t* row = at<in_t>(x, lane, start + t) + lane.group * x.group;
+    int64_t n = 0;
+    for (; state - n >= lanes; n += lanes) store(out + n, load_widened(row + n, lanes));
+    for (; n < state; ++n) out[n] = widen(row[n]);
+  }
+}
+
+// B and C of a split's tile, each (tokens, N). Returns the tokens of the tile.
+template <typename in_t>
+inline int load_projections(Acc<in_t>* B, Acc<in_t>* C, const ScanArgs& args, const Split& split, int64_t direction,
+                            int64_t start, int64_t length) {
+  const int tokens = int(length - start < kTileTokens ? length - start : kTileTokens);
+  const Lane lane = block_lane<Acc<in_t>>(args, split, direction, 0);
+  load_projection<in_t>(B, args.B, lane, start, tokens, args.state);
+  load_projection<in_t>(C, args.C, lane, start, tokens, args.state);
+  return tokens;
+}
+
+// A * log2(e), so that exp(delta * A) is one exp2, as (N, lanes).
+template <typename acc_t>
+inline void load_decay(acc_t* out, const ScanArgs& args, const Lane& lane) {
+  const acc_t* A = static_cast<const acc_t*>(args.A) + (lane.direction * args.channels + lane.channel) * args.state;
+  load_states(out, A, args.state, lane.count);
+  for (int64_t i = 0; i < args.state * kLanes<acc_t>; ++i) out[i] *= kLog2E<acc_t>;
+}
+
+template <typename acc_t>
+inline void load_initial_state(acc_t* out, const void* states, const ScanArgs& args, const Lane& lane) {
+  const int64_t row = (lane.direction * args.batch + lane.batch) * args.channels + lane.channel;
+  if (states)
+    load_states(out, static_cast<const acc_t*>(states) + row * args.state, args.state, lane.count);
+  else
+    for (int64_t i = 0; i < args.state * kLanes<acc_t>; ++i) out[i] = 0;
+}
+
+template <typename acc_t>
+inline void store_final_state(void* states, const acc_t* in, const ScanArgs& args, const Lane& lane) {
+  if (!states) return;
+  const int64_t row = (lane.direction * args.batch + lane.batch) * args.channels + lane.channel;
+  store_states(static_cast<acc_t*>(states) + row * args.state, in, args.state, lane.count);
+}
+
+// Walks one tile, updating the states (N, lanes) and, if asked, adding C_t . h_t to y (tokens, lanes).
+template <typename acc_t, int kStates, bool kOutput>
+inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
+                      acc_t* h_memory, acc_t* y) {
+  constexpr int64_t row = kLanes<acc_t>;
+  Vec<acc_t> h[kStates];
+  SSAMBA_LANES
+  for (int n = 0; n < kStates; ++n) h[n] = load(h_memory + n * row);
+  int t = tile.first;
+  for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
+    const Vec<acc_t> delta = load(tile.delta + t * row);
+    const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
+    const acc_t* b = B + t * state;
+    const acc_t* c = C + t * state;
+    Vec<acc_t> sum[2] = {};
+    for (const Ahead& rows : tile.ahead) __builtin_prefetch(reinterpret_cast<void*>(rows.base + uintptr_t(t * rows.stride)));
+    SSAMBA_LANES
+    for (int n = 0; n < kStates; ++n) {
+      const Vec<acc_t> decayed = exp2(delta * load(decay + n * row)) * h[n];
+      h[n] = delta_u * b[n] + decayed;
+      if constexpr (kOutput) sum[n & 1] += h[n] * c[n];
+    }
+    if constexpr (kOutput) store(y + t * row, load(y + t * row) + (sum[0] + sum[1]));
+  }
+  SSAMBA_LANES
+  for (int n = 0; n < kStates; ++n) store(h_memory + n * row, h[n]);
+}
+
+// Walks all states of a tile; a null y asks for no output.
+template <typename acc_t>
+inline void walk_states(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
+                        acc_t* h, acc_t* y) {
+  for_state_blocks<kStateBlock>(state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
+    const int64_t first = n * kLanes<acc_t>;
+    if (y)
+      walk_tile<acc_t, kStates, true>(tile, decay + first, B + n, C + n, state, h + first, y);
+    else
+      walk_tile<acc_t, kStates, false>(tile, decay + first, B + n, C + n, state, h + first, y);
+  });
+}
+
+// Begins y of a tile with the skip D u; a later direction adds to what the first has left there.
+template <typename acc_t>
+inline void start_y(const Tile<acc_t>& tile, Vec<acc_t> skip, bool is_first, acc_t* y) {
+  constexpr int64_t row = kLanes<acc_t>;
+  for (int t = 0; t < tile.tokens; ++t) {
+    const Vec<acc_t> skipped = skip * load(tile.u + t * row);
+    store(y + t * row, is_first ? skipped : load(y + t * row) + skipped);
+  }
+}
+
+}  // namespace
+}  // namespace ssamba

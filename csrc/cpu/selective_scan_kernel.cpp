@@ -1,0 +1,115 @@
+// Selective scan, forward, for one or two directions of time.
+//
+//   delta = softplus(delta + delta_bias)        h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t        y_t = C_t . h_t + D u_t
+//   out = sum over directions of y, times silu(z)
+//
+// u, delta (R, B, L, D); B, C (R, B, L, G, N); A (R, D, N). One work item is one clip and a split of one group's channels,
+// a few vectors wide. It goes through time tile by tile, and in a tile vector by vector with the states in registers.
+// Directions follow each other: the first leaves its y in scratch, the last adds, gates and stores. States and sums are
+// float32 (float64 for float64).
+
+#include "isa.h"
+#include "kernels.h"
+#include "scan_tile.h"
+#include "scratch.h"
+
+namespace ssamba {
+namespace {
+
+template <typename in_t>
+void finish_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, int tokens, const Acc<in_t>* y) {
+  using acc_t = Acc<in_t>;
+  for (int t = 0; t < tokens; ++t) {
+    Vec<acc_t> value = load(y + t * kLanes<acc_t>);
+    if (args.z.data) {
+      const Vec<acc_t> z = load_widened(at<in_t>(args.z, lane, start + t) + lane.channel, lane.count);
+      value *= z * sigmoid<acc_t>(z);
+    }
+    store_narrowed(at<in_t>(args.out, lane, start + t) + lane.channel, value, lane.count);
+  }
+}
+
+template <typename acc_t>
+struct Workspace {
+  Tile<acc_t> tile;
+  acc_t *decay, *h;  // (blocks, N, lanes)
+  acc_t *B, *C;      // (tokens, N)
+  acc_t* y;          // (blocks, L, lanes) between two directions, or one tile
+};
+
+template <typename in_t>
+void scan_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, int64_t length,
+               Workspace<Acc<in_t>>& work, Acc<in_t>* decay, Acc<in_t>* h, Acc<in_t>* y) {
+  using acc_t = Acc<in_t>;
+  const bool is_first = lane.direction == 0, is_last = lane.direction == args.directions - 1;
+  Tile<acc_t>& tile = work.tile;
+  load_tile<in_t, false>(tile, args, lane, start, length);
+  if (is_last && args.z.data) tile.ahead[2] = rows_ahead<in_t>(args.z, lane, start);
+  if (is_last) tile.ahead[3] = rows_ahead<in_t>(args.out, lane, start);
+  start_y(tile, channel_values<acc_t>(args.D, args, lane), is_first, y);
+  walk_states(tile, decay, work.B, work.C, args.state, h, y);
+  if (is_last) finish_tile<in_t>(args, lane, start, tile.tokens, y);
+}
+
+template <typename in_t>
+void scan_direction(const ScanForwardArgs& args, const Split& split, int64_t direction, int64_t length,
+                    Workspace<Acc<in_t>>& work) {
+  using acc_t = Acc<in_t>;
+  constexpr int64_t row = kLanes<acc_t>;
+  const int64_t states = args.state * row;
+  for (int64_t i = 0; i < split.blocks; ++i) {
+    const Lane lane = block_lane<acc_t>(args, split, direction, i);
+    load_decay(work.decay + i * states, args, lane);
+    load_initial_state(work.h + i * states, args.initial_state, args, lane);
+  }
+  for (int64_t index = 0; index < tile_count(length); ++index) {
+    const int64_t start = tile_start(index, length, args.reverse[direction]);
+    load_projections<in_t>(work.B, work.C, args, split, direction, start, length);
+    for (int64_t i = 0; i < split.blocks; ++i) {
+      acc_t* y = args.directions > 1 ? work.y + (i * args.length + start) * row : work.y;
+      scan_tile<in_t>(args, block_lane<acc_t>(args, split, direction, i), start, length, work, work.decay + i * states,
+                      work.h + i * states, y);
+    }
+  }
+  for (int64_t i = 0; i < split.blocks; ++i)
+    store_final_state(args.last_state, work.h + i * states, args, block_lane<acc_t>(args, split, direction, i));
+}
+
+template <typename in_t>
+void scan_items(const ScanForwardArgs& args, int64_t begin, int64_t end) {
+  using acc_t = Acc<in_t>;
+  constexpr int64_t row = kLanes<acc_t>;
+  const int64_t blocks = split_blocks<acc_t>(args), y_tokens = args.directions > 1 ? blocks * args.length : kTileTokens;
+  Scratch<acc_t> scratch(y_tokens * row + 2 * (blocks * row + kTileTokens) * args.state);
+  Workspace<acc_t> work;
+  work.decay = scratch.take(blocks * args.state * row);
+  work.h = scratch.take(blocks * args.state * row);
+  work.B = scratch.take(kTileTokens * args.state);
+  work.C = scratch.take(kTileTokens * args.state);
+  work.y = scratch.take(y_tokens * row);
+  for (int64_t item = begin; item < end; ++item) {
+    const Split split = item_split<acc_t>(args, item);
+    const int64_t length = clip_length(args, split.batch);
+    for (int64_t direction = 0; direction < args.directions; ++direction)
+      scan_direction<in_t>(args, split, direction, length, work);
+    for (int64_t i = 0; i < split.blocks; ++i) {
+      const Lane lane = block_lane<acc_t>(args, split, 0, i);
+      for (int64_t t = length; t < args.length; ++t)
+        store_narrowed(at<in_t>(args.out, lane, t) + lane.channel, Vec<acc_t>{}, lane.count);
+    }
+  }
+}
+
+}  // namespace
+
+template <>
+int64_t scan_channel_vector<kIsa>(Dtype dtype) {
+  return dtype == Dtype::float64 ? kLanes<double> : kLanes<float>;
+}
+
+template <>
+void launch_scan<kIsa>(const ScanForwardArgs& args, int64_t begin, int64_t end) {
+  dispatch_dtype(args.dtype, [&]<typename in_t>(Type<in_t>) { scan_items<in_t>(args, begin, end); });
+}
+
+}  // namespace ssamba

@@ -1,0 +1,264 @@
+// One vector type for every instruction set. A kernel file is compiled once per level with that level's flags; the
+// vector extension of GCC and Clang turns the same body into SSE2, AVX2, AVX-512 or NEON code.
+//
+// Everything here lives in a namespace of its level and nothing uses inline functions of the standard library: a
+// function compiled for AVX-512 must never be the copy that the linker keeps for every level.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../dtype.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define SSAMBA_LANES _Pragma("GCC unroll 16")
+
+namespace ssamba {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+constexpr int kVectorRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+constexpr int kVectorRegisters = 16;
+#elif defined(__aarch64__)
+constexpr int kVectorBytes = 16;
+constexpr int kVectorRegisters = 32;
+#else
+constexpr int kVectorBytes = 16;
+constexpr int kVectorRegisters = 16;
+#endif
+
+template <typename T>
+struct VecOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+};
+template <typename T>
+using Vec = typename VecOf<T>::type;
+template <typename T>
+constexpr int kLanes = kVectorBytes / int(sizeof(T));
+
+// The same number of lanes in another element type.
+template <typename T, typename Like>
+struct VecLikeOf {
+  typedef T type __attribute__((vector_size(kLanes<Like> * int(sizeof(T)))));
+};
+template <typename T, typename Like>
+using VecLike = typename VecLikeOf<T, Like>::type;
+
+using Half = _Float16;
+struct Bfloat16 {
+  uint16_t bits;
+};
+
+template <typename in_t>
+struct AccOf {
+  using type = float;
+};
+template <>
+struct AccOf<double> {
+  using type = double;
+};
+// The type that sums and states are kept in.
+template <typename in_t>
+using Acc = typename AccOf<in_t>::type;
+
+template <typename in_t>
+struct Type {
+  using type = in_t;
+};
+
+// Calls `body` with the C++ type of `dtype`.
+template <typename Body>
+inline void dispatch_dtype(Dtype dtype, Body body) {
+  switch (dtype) {
+    case Dtype::float32: return body(Type<float>{});
+    case Dtype::float64: return body(Type<double>{});
+    case Dtype::float16: return body(Type<Half>{});
+    case Dtype::bfloat16: return body(Type<Bfloat16>{});
+  }
+}
+
+template <typename T>
+inline Vec<T> broadcast(T x) {
+  return x - Vec<T>{};
+}
+
+template <typename T>
+inline Vec<T> load(const T* p) {
+  Vec<T> v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+template <typename T>
+inline void store(T* p, Vec<T> v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+inline float widen(float x) { return x; }
+inline double widen(double x) { return x; }
+inline float widen(Half x) { return float(x); }
+inline float widen(Bfloat16 x) {
+  const uint32_t bits = uint32_t(x.bits) << 16;
+  float f;
+  __builtin_memcpy(&f, &bits, sizeof f);
+  return f;
+}
+
+template <typename in_t>
+inline in_t narrow(Acc<in_t> x) {
+  return in_t(x);
+}
+template <>
+inline Bfloat16 narrow<Bfloat16>(float x) {  // round to nearest even; a NaN stays a NaN
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  if (x != x) return {uint16_t((bits >> 16) | 0x40)};
+  return {uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+}
+
+// `count` values, at most one vector of them, widened; the lanes behind them are zero.
+template <typename in_t>
+inline Vec<Acc<in_t>> load_widened(const in_t* p, int count) {
+  using acc_t = Acc<in_t>;
+  constexpr int lanes = kLanes<acc_t>;
+  if (count < lanes) {
+    Vec<acc_t> v{};
+    for (int i = 0; i < count; ++i) v[i] = widen(p[i]);
+    return v;
+  }
+  if constexpr (sizeof(in_t) == sizeof(acc_t)) {
+    return load(p);
+  } else if constexpr (sizeof(in_t) == 2) {
+    if constexpr (__is_same(in_t, Bfloat16)) {
+      VecLike<uint16_t, float> narrow_bits;
+      __builtin_memcpy(&narrow_bits, p, sizeof narrow_bits);
+      const auto bits = __builtin_convertvector(narrow_bits, VecLike<uint32_t, float>) << 16;
+      return Vec<acc_t>(bits);
+    } else {
+      VecLike<Half, float> narrow_values;
+      __builtin_memcpy(&narrow_values, p, sizeof narrow_values);
+      return __builtin_convertvector(narrow_values, Vec<acc_t>);
+    }
+  }
+}
+
+template <typename in_t>
+inline void store_narrowed(in_t* p, Vec<Acc<in_t>> v, int count) {
+  using acc_t = Acc<in_t>;
+  constexpr int lanes = kLanes<acc_t>;
+  if (count < lanes) {
+    for (int i = 0; i < count; ++i) p[i] = narrow<in_t>(v[i]);
+    return;
+  }
+  if constexpr (sizeof(in_t) == sizeof(acc_t)) {
+    store(p, v);
+  } else if constexpr (__is_same(in_t, Bfloat16)) {
+    using Bits = VecLike<uint32_t, float>;
+    const Bits bits = Bits(v);
+    const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    const Bits quiet = (bits >> 16) | 0x40;
+    const auto result = __builtin_convertvector(v == v ? rounded : quiet, VecLike<uint16_t, float>);
+    __builtin_memcpy(p, &result, sizeof result);
+  } else {
+    const auto result = __builtin_convertvector(v, VecLike<Half, float>);
+    __builtin_memcpy(p, &result, sizeof result);
+  }
+}
+
+template <typename T>
+inline T horizontal_sum(Vec<T> v) {
+  T sum = 0;
+  for (int i = 0; i < kLanes<T>; ++i) sum += v[i];
+  return sum;
+}
+
+template <typename T>
+constexpr T kLog2E = T(1.44269504088896340736);
+template <typename T>
+constexpr T kLn2 = T(0.69314718055994530942);
+
+// 2^x for float: 2^floor(x) times a degree-5 minimax polynomial (relative error 9e-8, exact at both ends).
+inline Vec<float> exp2(Vec<float> x) {
+#if defined(__AVX512F__)
+  const Vec<float> f = Vec<float>(_mm512_reduce_ps(__m512(x), 0x09));  // x - floor(x)
+#else
+  // Beyond these bounds 2^x is not a normal float. Written so that a NaN passes through.
+  x = x < -126.0f ? broadcast(-126.0f) : x;
+  x = x > 127.99999f ? broadcast(127.99999f) : x;
+  using Int = VecLike<int32_t, float>;
+  Int whole = __builtin_convertvector(x, Int);
+  whole += x < __builtin_convertvector(whole, Vec<float>);  // truncation to floor: a true lane is -1
+  const Vec<float> f = x - __builtin_convertvector(whole, Vec<float>);
+#endif
+  Vec<float> p = broadcast(1.879318801e-3f);
+  p = p * f + 8.990994705e-3f;
+  p = p * f + 5.581867630e-2f;
+  p = p * f + 2.401592713e-1f;
+  p = p * f + 6.931517388e-1f;
+  p = p * f + 1.0f;
+#if defined(__AVX512F__)
+  return Vec<float>(_mm512_scalef_ps(__m512(p), __m512(x)));
+#else
+  return x == x ? Vec<float>(Int(p) + (whole << 23)) : x;
+#endif
+}
+
+// 2^x for double, to rounding: Taylor series of 2^f on [-1/2, 1/2].
+inline Vec<double> exp2(Vec<double> x) {
+  using Int = VecLike<int64_t, double>;
+  Vec<double> bounded = x < -1022.0 ? broadcast(-1022.0) : x;
+  bounded = bounded > 1023.0 ? broadcast(1023.0) : bounded;
+  const double round_magic = 6755399441055744.0;  // 1.5 * 2^52: adding it leaves the rounded integer in the low bits
+  const Vec<double> rounded = bounded + round_magic;
+  const Int whole = Int(rounded) << 52;
+  const Vec<double> f = (bounded - (rounded - round_magic)) * kLn2<double>;
+  Vec<double> p = broadcast(1.0);
+  for (int k = 14; k >= 1; --k) p = p * f * (1.0 / k) + 1.0;
+  return x == x ? Vec<double>(Int(p) + whole) : x;
+}
+
+template <typename T>
+inline Vec<T> exp(Vec<T> x) {
+  return exp2(x * kLog2E<T>);
+}
+
+template <typename T>
+inline Vec<T> sigmoid(Vec<T> x) {
+  return T(1) / (T(1) + exp<T>(-x));
+}
+
+// log(1 + e) for e in [0, 1].
+inline Vec<float> log1p_unit(Vec<float> e) {
+  Vec<float> p = broadcast(0.00523266577f);
+  p = p * e - 0.0295051319f;
+  p = p * e + 0.0782257917f;
+  p = p * e - 0.136632337f;
+  p = p * e + 0.191060020f;
+  p = p * e - 0.248429813f;
+  p = p * e + 0.333190968f;
+  p = p * e - 0.499994931f;
+  p = p * e + 0.99999997f;
+  return p * e;
+}
+
+inline Vec<double> log1p_unit(Vec<double> e) {
+  for (int i = 0; i < kLanes<double>; ++i) e[i] = __builtin_log1p(e[i]);
+  return e;
+}
+
+// log(1 + exp(x)), the identity above 20 as in torch.
+template <typename T>
+inline Vec<T> softplus(Vec<T> x) {
+  const Vec<T> magnitude = x < T(0) ? -x : x;
+  const Vec<T> positive = x < T(0) ? Vec<T>{} : x;
+  const Vec<T> y = positive + log1p_unit(exp<T>(-magnitude));
+  return x > T(20) ? x : y;
+}
+
+}  // namespace
+}  // namespace ssamba

@@ -1,0 +1,43 @@
+// Every op's schema: the table of contents. Shapes and formulas are in the Python function of the same name.
+
+#include <torch/csrc/stable/library.h>
+
+STABLE_TORCH_LIBRARY(ssamba, m) {
+  m.def(
+      "bi_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
+      "Tensor? delta_bias=None, bool delta_softplus=False, Tensor? lengths=None) -> Tensor");
+  m.def(
+      "bi_scan_backward(Tensor dout, Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, "
+      "Tensor? delta_bias, bool delta_softplus, Tensor? lengths) -> (Tensor du, Tensor ddelta, Tensor dA, Tensor dB, "
+      "Tensor dC, Tensor dD, Tensor dz, Tensor ddelta_bias)");
+
+  m.def(
+      "selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
+      "Tensor? delta_bias=None, bool delta_softplus=False, Tensor? initial_state=None, bool reverse=False, "
+      "Tensor? lengths=None) -> (Tensor out, Tensor last_state)");
+  m.def(
+      "selective_scan_backward(Tensor dout, Tensor dlast_state, Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, "
+      "Tensor? D, Tensor? z, Tensor? delta_bias, bool delta_softplus, Tensor? initial_state, bool reverse, "
+      "Tensor? lengths) -> (Tensor du, Tensor ddelta, Tensor dA, Tensor dB, Tensor dC, Tensor dD, Tensor dz, "
+      "Tensor ddelta_bias, Tensor dinitial_state)");
+
+  m.def(
+      "causal_conv1d(Tensor x, Tensor weight, Tensor? bias=None, bool silu=False, Tensor? initial_state=None, "
+      "bool reverse=False, Tensor? lengths=None) -> Tensor");
+  m.def(
+      "causal_conv1d_backward(Tensor dout, Tensor x, Tensor weight, Tensor? bias, bool silu, Tensor? initial_state, "
+      "bool reverse, Tensor? lengths) -> (Tensor dx, Tensor dweight, Tensor dbias, Tensor dinitial_state)");
+
+  m.def(
+      "bi_conv1d(Tensor x, Tensor weight, Tensor? bias=None, bool silu=False, Tensor? lengths=None) -> Tensor");
+  m.def(
+      "bi_conv1d_backward(Tensor dout, Tensor x, Tensor weight, Tensor? bias, bool silu, Tensor? lengths) -> "
+      "(Tensor dx, Tensor dweight, Tensor dbias)");
+
+  m.def("patch_mask(Tensor x, Tensor mask, Tensor mask_token, Tensor? pos=None) -> Tensor");
+  m.def("patch_mask_backward(Tensor dout, Tensor mask, bool pos) -> (Tensor dx, Tensor dmask_token, Tensor dpos)");
+
+  m.def(
+      "sample_patch_mask(int batch, int rows, int cols, int masked, int min_cluster, int max_cluster, int seed) -> "
+      "Tensor");
+}

@@ -1,0 +1,58 @@
+// What the selective scan needs to know, as plain sizes, strides and pointers: shared by the ops selective_scan (one
+// direction) and bi_scan (two), by their gradients, and by every device.
+#pragma once
+
+#include <cstdint>
+
+#include "dtype.h"
+
+namespace ssamba {
+
+// An activation of shape (R, B, L, D), or (R, B, L, G, N) with a stride for G. Strides count elements; the last axis is
+// dense. A stride of 0 repeats.
+template <typename Pointer>
+struct Strided {
+  Pointer data = nullptr;
+  int64_t direction = 0, batch = 0, time = 0, group = 0;
+};
+using Input = Strided<const void*>;
+using Output = Strided<void*>;
+
+// R directions, B clips, L tokens, D channels in G groups, N states. Accumulators ("acc") are float32, or float64 for
+// float64 inputs, and dense. Optional tensors are null.
+struct ScanArgs {
+  Dtype dtype;
+  int64_t directions, batch, length, channels, groups, state;
+  int64_t split_channels;  // of one group, that one work item takes
+  bool reverse[2];  // direction r walks from the clip's last token to its first
+  bool delta_softplus;
+  const int64_t* lengths;     // (B,)
+  Input u, delta, B, C, z;    // z has no direction
+  const void* A;              // acc (R, D, N)
+  const void* D;              // acc (R, D)
+  const void* delta_bias;     // acc (R, D)
+  const void* initial_state;  // acc (R, B, D, N)
+};
+
+struct ScanForwardArgs : ScanArgs {
+  Output out;        // (B, L, D)
+  void* last_state;  // acc (R, B, D, N)
+};
+
+// Gradients of B and C are sums over channels: each split of the channels writes its partial sums, and a second pass adds
+// the splits in order. Likewise dA, dD and ddelta_bias are written per clip and added over clips.
+struct ScanBackwardArgs : ScanArgs {
+  Input dout;         // (B, L, D)
+  bool shared_u;      // one u for both directions: du is the sum of theirs
+  Output du, ddelta;  // (R, B, L, D)
+  Output dz;          // (B, L, D)
+  void* dA;           // acc (B, R, D, N)
+  void* dB;           // acc (S, R, B, L, G, N)
+  void* dC;           // acc (S, R, B, L, G, N)
+  void* dD;           // acc (B, R, D)
+  void* ddelta_bias;  // acc (B, R, D)
+  const void* dlast_state;  // acc (R, B, D, N)
+  void* dinitial_state;     // acc (R, B, D, N)
+};
+
+}  // namespace ssamba

@@ -1,0 +1,128 @@
+// What the ops need of tensors beyond torch's stable headers: checks whose messages name the argument, and views of
+// strided and dense tensors. The only header here that knows both torch and the kernels' structs.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <initializer_list>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "dtype.h"
+
+namespace ssamba {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+// Throws with the parts joined, unless the condition holds.
+template <typename... Parts>
+void check(bool holds, const Parts&... parts) {
+  if (holds) return;
+  std::ostringstream message;
+  (message << ... << parts);
+  throw std::runtime_error(message.str());
+}
+
+inline std::string shape_text(const int64_t* sizes, int64_t count) {
+  std::ostringstream text;
+  text << "(";
+  for (int64_t i = 0; i < count; ++i) text << (i ? ", " : "") << sizes[i];
+  text << (count == 1 ? ",)" : ")");
+  return text.str();
+}
+inline std::string shape_text(const Tensor& x) { return shape_text(x.sizes().data(), x.dim()); }
+
+inline const char* dtype_text(ScalarType type) {
+  switch (type) {
+    case ScalarType::Float: return "float32";
+    case ScalarType::Double: return "float64";
+    case ScalarType::Half: return "float16";
+    case ScalarType::BFloat16: return "bfloat16";
+    case ScalarType::Bool: return "bool";
+    case ScalarType::Int: return "int32";
+    case ScalarType::Long: return "int64";
+    case ScalarType::Short: return "int16";
+    case ScalarType::Char: return "int8";
+    case ScalarType::Byte: return "uint8";
+    case ScalarType::ComplexFloat: return "complex64";
+    case ScalarType::ComplexDouble: return "complex128";
+    default: return "another dtype";
+  }
+}
+
+// The dtype of an activation.
+inline Dtype activation_dtype(const char* op, const char* name, const Tensor& x) {
+  switch (x.scalar_type()) {
+    case ScalarType::Float: return Dtype::float32;
+    case ScalarType::Double: return Dtype::float64;
+    case ScalarType::Half: return Dtype::float16;
+    case ScalarType::BFloat16: return Dtype::bfloat16;
+    default:
+      check(false, op, ": ", name, " is ", dtype_text(x.scalar_type()),
+            "; expected float32, float64, float16 or bfloat16");
+      return Dtype::float32;
+  }
+}
+
+// The dtype of sums, states and parameters beside activations of the given dtype.
+inline ScalarType accumulation_type(Dtype dtype) {
+  return dtype == Dtype::float64 ? ScalarType::Double : ScalarType::Float;
+}
+
+inline void check_rank(const char* op, const char* name, const Tensor& x, int64_t rank, const char* letters) {
+  check(x.dim() == rank, op, ": ", name, " has shape ", shape_text(x), "; expected ", rank, " dimensions ", letters);
+}
+
+// Checks a shape against numbers; `letters` says what they mean, e.g. "(B, L, D)".
+inline void check_shape(const char* op, const char* name, const Tensor& x, std::initializer_list<int64_t> shape,
+                        const char* letters) {
+  bool same = x.dim() == int64_t(shape.size());
+  for (int64_t i = 0; same && i < x.dim(); ++i) same = x.size(i) == shape.begin()[i];
+  check(same, op, ": ", name, " has shape ", shape_text(x), "; expected ", letters, " = ",
+        shape_text(shape.begin(), int64_t(shape.size())));
+}
+
+inline void check_dtype(const char* op, const char* name, const Tensor& x, ScalarType type, const char* why) {
+  check(x.scalar_type() == type, op, ": ", name, " is ", dtype_text(x.scalar_type()), "; expected ", dtype_text(type),
+        ", ", why);
+}
+
+inline void check_device(const char* op, const char* name, const Tensor& x, const Tensor& like, const char* like_name) {
+  check(x.device() == like.device(), op, ": ", name, " is on another device than ", like_name,
+        "; expected all tensors on one device");
+}
+
+// The tensor itself if rows along its last axis are dense, else a dense copy.
+inline Tensor with_dense_rows(const Tensor& x) {
+  return x.size(x.dim() - 1) <= 1 || x.stride(x.dim() - 1) == 1 ? x : torch::stable::contiguous(x);
+}
+
+inline const void* data(const OptionalTensor& x) { return x ? x->const_data_ptr() : nullptr; }
+
+inline OptionalTensor dense(const OptionalTensor& x) {
+  return x ? OptionalTensor(torch::stable::contiguous(*x)) : std::nullopt;
+}
+
+inline Tensor empty(std::initializer_list<int64_t> shape, ScalarType type, const Tensor& like) {
+  return torch::stable::empty({shape.begin(), shape.size()}, type, std::nullopt, like.device());
+}
+
+// Lengths as dense int64 on the CPU, each in [0, L].
+inline OptionalTensor check_lengths(const char* op, const OptionalTensor& lengths, const Tensor& like, int64_t batch,
+                                    int64_t length) {
+  if (!lengths) return std::nullopt;
+  check_shape(op, "lengths", *lengths, {batch}, "(B,)");
+  check_device(op, "lengths", *lengths, like, "the activations");
+  const ScalarType type = lengths->scalar_type();
+  check(type == ScalarType::Long || type == ScalarType::Int, op, ": lengths is ", dtype_text(type),
+        "; expected int64 or int32");
+  return torch::stable::contiguous(torch::stable::to(*lengths, ScalarType::Long));
+}
+
+}  // namespace ssamba

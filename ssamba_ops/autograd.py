@@ -1,0 +1,55 @@
+"""What every op registers beside its kernel: gradient, autocast, and a clear answer to double backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Autocast keys and the devices they stand for.
+AUTOCAST_KEYS = {"AutocastCPU": "cpu", "AutocastCUDA": "cuda"}
+
+_registrations = []
+
+
+def given(gradient: Tensor, of: Tensor | None) -> Tensor | None:
+    """The gradient, or None where the op was called without the input."""
+    return None if of is None else gradient
+
+
+def register_gradient(op: str, setup_context: Callable[..., None], backward: Callable[..., Any]) -> None:
+    """Registers the gradient of `ssamba::<op>`, which calls `ssamba::<op>_backward`, itself not differentiable."""
+    torch.library.register_autograd(f"ssamba::{op}", backward, setup_context=setup_context)
+
+    def refuse(ctx: Any, *gradients: Tensor) -> None:
+        raise NotImplementedError(
+            f"ssamba::{op} has no second derivative. Differentiate ssamba_ops.reference.{op} instead, "
+            "which is plain torch and slow."
+        )
+
+    torch.library.register_autograd(f"ssamba::{op}_backward", refuse)
+
+
+def register_autocast(op: str, activations: Sequence[str]) -> None:
+    """Under autocast, casts the named arguments of `ssamba::<op>` to the autocast dtype and leaves all others alone."""
+    overload = getattr(torch.ops.ssamba, op).default
+    names = [argument.name for argument in overload._schema.arguments]
+    positions = [names.index(name) for name in activations]
+
+    def cast(x: Tensor | None, device: str) -> Tensor | None:
+        castable = x is not None and x.is_floating_point() and x.dtype != torch.float64
+        return x.to(torch.get_autocast_dtype(device)) if castable else x
+
+    for key, device in AUTOCAST_KEYS.items():
+
+        def kernel(*args: Any, key: str = key, device: str = device, **kwargs: Any) -> Any:
+            args = [cast(x, device) if i in positions else x for i, x in enumerate(args)]
+            kwargs = {name: cast(x, device) if name in activations else x for name, x in kwargs.items()}
+            with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))):
+                return overload(*args, **kwargs)
+
+        library = torch.library.Library("ssamba", "IMPL", key)
+        library.impl(op, kernel)
+        _registrations.append(library)
