@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.autograd import given, register_autocast, register_gradient
+from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
 from ssamba_ops.selective_scan import fake_scan_gradients
 
 
@@ -70,6 +70,7 @@ def _fake(
     delta_softplus: bool = False,
     lengths: Tensor | None = None,
 ) -> Tensor:
+    check_one_device("bi_scan", u=u, delta=delta, A=A, B=B, C=C, D=D, z=z, delta_bias=delta_bias, lengths=lengths)
     return u.new_empty(u.shape[-3:])
 
 

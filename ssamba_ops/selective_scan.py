@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.autograd import given, register_autocast, register_gradient
+from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
 
 
 def selective_scan(
@@ -95,6 +95,12 @@ def _fake(
     reverse: bool = False,
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
+    check_one_device(
+        "selective_scan",
+        **{"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias},
+        initial_state=initial_state,
+        lengths=lengths,
+    )
     return u.new_empty(u.shape), A.new_empty((u.shape[0], *A.shape))
 
 

@@ -139,9 +139,10 @@ inline void load_tile(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& l
   const Vec<acc_t> bias = channel_values<acc_t>(args.delta_bias, args, lane);
   const in_t* u = at<in_t>(args.u, lane, start) + lane.channel;
   const in_t* delta = at<in_t>(args.delta, lane, start) + lane.channel;
-  for (int t = 0; t < tile.tokens; ++t, u += args.u.time, delta += args.delta.time) {
-    const Vec<acc_t> value = load_widened(u, lane.count);
-    Vec<acc_t> step = load_widened(delta, lane.count) + bias;
+  int t = tile.first;  // in the order in which the rows were fetched
+  for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
+    const Vec<acc_t> value = load_widened(u + t * args.u.time, lane.count);
+    Vec<acc_t> step = load_widened(delta + t * args.delta.time, lane.count) + bias;
     if constexpr (kWithSlope) store(tile.slope + t * row, args.delta_softplus ? sigmoid<acc_t>(step) : broadcast(acc_t(1)));
     if (args.delta_softplus) step = softplus<acc_t>(step);
     store(tile.u + t * row, value);
@@ -206,6 +207,7 @@ inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* 
   Vec<acc_t> h[kStates];
   SSAMBA_LANES
   for (int n = 0; n < kStates; ++n) h[n] = load(h_memory + n * row);
+  const Ahead ahead[4] = {tile.ahead[0], tile.ahead[1], tile.ahead[2], tile.ahead[3]};
   int t = tile.first;
   for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
     const Vec<acc_t> delta = load(tile.delta + t * row);
@@ -213,7 +215,7 @@ inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* 
     const acc_t* b = B + t * state;
     const acc_t* c = C + t * state;
     Vec<acc_t> sum[2] = {};
-    for (const Ahead& rows : tile.ahead) __builtin_prefetch(reinterpret_cast<void*>(rows.base + uintptr_t(t * rows.stride)));
+    for (const Ahead& rows : ahead) __builtin_prefetch(reinterpret_cast<void*>(rows.base + uintptr_t(t * rows.stride)));
     SSAMBA_LANES
     for (int n = 0; n < kStates; ++n) {
       const Vec<acc_t> decayed = exp2(delta * load(decay + n * row)) * h[n];

@@ -16,17 +16,23 @@
 namespace ssamba {
 namespace {
 
+// Gates y and stores it. Two loops, as a load that follows a store with the same address bits within a page waits for it,
+// and tensors tend to begin at the same place in a page.
 template <typename in_t>
-void finish_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, int tokens, const Acc<in_t>* y) {
+void finish_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, const Tile<Acc<in_t>>& tile,
+                 Acc<in_t>* y) {
   using acc_t = Acc<in_t>;
-  for (int t = 0; t < tokens; ++t) {
-    Vec<acc_t> value = load(y + t * kLanes<acc_t>);
-    if (args.z.data) {
-      const Vec<acc_t> z = load_widened(at<in_t>(args.z, lane, start + t) + lane.channel, lane.count);
-      value *= z * sigmoid<acc_t>(z);
+  constexpr int64_t row = kLanes<acc_t>;
+  if (args.z.data) {
+    const in_t* z = at<in_t>(args.z, lane, start) + lane.channel;
+    for (int i = 0, t = tile.first; i < tile.tokens; ++i, t += tile.step) {
+      const Vec<acc_t> z_t = load_widened(z + t * args.z.time, lane.count);
+      store(y + t * row, load(y + t * row) * z_t * sigmoid<acc_t>(z_t));
     }
-    store_narrowed(at<in_t>(args.out, lane, start + t) + lane.channel, value, lane.count);
   }
+  in_t* out = at<in_t>(args.out, lane, start) + lane.channel;
+  for (int i = 0, t = tile.first; i < tile.tokens; ++i, t += tile.step)
+    store_narrowed(out + t * args.out.time, load(y + t * row), lane.count);
 }
 
 template <typename acc_t>
@@ -48,7 +54,7 @@ void scan_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, int
   if (is_last) tile.ahead[3] = rows_ahead<in_t>(args.out, lane, start);
   start_y(tile, channel_values<acc_t>(args.D, args, lane), is_first, y);
   walk_states(tile, decay, work.B, work.C, args.state, h, y);
-  if (is_last) finish_tile<in_t>(args, lane, start, tile.tokens, y);
+  if (is_last) finish_tile<in_t>(args, lane, start, tile, y);
 }
 
 template <typename in_t>

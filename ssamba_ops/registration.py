@@ -1,4 +1,4 @@
-"""What every op registers beside its kernel: gradient, autocast, and a clear answer to double backward."""
+"""What every op registers beside its kernel: gradient, autocast, and clear answers where there is no kernel to ask."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ _registrations = []
 def given(gradient: Tensor, of: Tensor | None) -> Tensor | None:
     """The gradient, or None where the op was called without the input."""
     return None if of is None else gradient
+
+
+def check_one_device(op: str, **tensors: Tensor | None) -> None:
+    """Raises RuntimeError unless all tensors are on the first one's device. For fakes: kernels check this themselves."""
+    present = [(name, x) for name, x in tensors.items() if x is not None]
+    first, reference = present[0]
+    for name, x in present:
+        if x.device != reference.device:
+            raise RuntimeError(
+                f"{op}: {name} is on {x.device} and {first} on {reference.device}; expected all tensors on one device"
+            )
 
 
 def register_gradient(op: str, setup_context: Callable[..., None], backward: Callable[..., Any]) -> None:

@@ -1,0 +1,36 @@
+// What patch_mask and its gradient need to know, as plain sizes, strides and pointers: shared by every device.
+#pragma once
+
+#include <cstdint>
+
+#include "dtype.h"
+#include "rows.h"
+
+namespace ssamba {
+
+// B clips, P patches, D channels. One work item is `chunk_patches` neighbouring patches: of one clip in the forward pass, of
+// all clips in the backward pass. Accumulators ("acc") are float32, or float64 for float64 inputs, and dense.
+struct PatchMaskArgs {
+  Dtype dtype;
+  int64_t batch, patches, channels;
+  int64_t chunk_patches, chunks;
+  const bool* mask;  // (B, P)
+  int64_t mask_batch, mask_patch;
+};
+
+struct PatchMaskForwardArgs : PatchMaskArgs {
+  RowsIn x;                // (B, P, D)
+  const void* mask_token;  // acc (D,)
+  RowsIn pos;              // (P, D), or null
+  bool pos_is_acc;         // pos is acc, not in the dtype of x
+  RowsOut out;             // (B, P, D)
+};
+
+struct PatchMaskBackwardArgs : PatchMaskArgs {
+  RowsIn dout;        // (B, P, D)
+  RowsOut dx;         // (B, P, D)
+  void* dmask_token;  // acc (chunks, D): partial sums, which a second pass adds in order
+  void* dpos;         // acc (P, D), or null
+};
+
+}  // namespace ssamba

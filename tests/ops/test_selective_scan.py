@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+import torch
+from scan_cases import DTYPES, SIZES, accumulation, as_float64, as_leaves, scan_inputs
+from tolerance import assert_close
+
+from ssamba_ops import reference, selective_scan
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+
+
+def one_direction(size, dtype=torch.float32, state=True, **kwargs) -> dict:
+    inputs = scan_inputs(size, dtype, directions=False, **kwargs)
+    batch, _, channels, states, _ = size
+    generator = torch.Generator().manual_seed(5)
+    initial = torch.randn(batch, channels, states, generator=generator, dtype=torch.float64).to(accumulation(dtype))
+    return inputs | {"initial_state": initial if state else None}
+
+
+def check(inputs: dict, reverse: bool, lengths=None) -> None:
+    """Both outputs and all gradients, from both outputs, against the reference in float64."""
+    dtype = inputs["u"].dtype
+    exact, leaves = as_float64(inputs), as_leaves(inputs)
+    expected = reference.selective_scan(**exact, reverse=reverse, lengths=lengths)
+    actual = selective_scan(**leaves, reverse=reverse, lengths=lengths)
+    batch, length, channels = expected[0].shape
+    assert actual[0].dtype == dtype
+    assert actual[1].dtype == accumulation(dtype)
+    assert_close(actual[0], expected[0], length, "out")
+    assert_close(actual[1], expected[1], length, "last_state", dtype)
+
+    generator = torch.Generator().manual_seed(9)
+    upstream = [torch.randn(x.shape, generator=generator, dtype=torch.float64).to(a.dtype) for x, a in zip(expected, actual)]
+    torch.autograd.backward(expected, [x.double() for x in upstream])
+    torch.autograd.backward(actual, upstream)
+    terms = {name: length * batch for name in ("A", "D", "delta_bias")} | {name: channels * length for name in "BC"}
+    for name, x in leaves.items():
+        if isinstance(x, torch.Tensor):
+            wanted = exact[name].grad if exact[name].grad is not None else torch.zeros_like(exact[name])
+            assert_close(x.grad, wanted, terms.get(name, length), f"d{name}", dtype)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_matches_reference(size, reverse):
+    check(one_direction(size), reverse)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_dtypes(dtype, isa):
+    check(one_direction((2, 45, 37, 16, 1), dtype), reverse=True)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_lengths(reverse):
+    check(one_direction((5, 41, 19, 16, 1)), reverse, torch.tensor([41, 0, 1, 33, 32]))
+
+
+def test_without_any_option():
+    check(one_direction((2, 35, 19, 3, 1), state=False, options=(False, False, False)), reverse=False)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pieces_give_what_the_whole_gives(reverse):
+    """Scanning piece by piece, handing the state on, changes neither values nor gradients."""
+    inputs = one_direction((2, 90, 20, 16, 1), torch.float64)
+    whole, pieces = as_leaves(inputs), as_leaves(inputs)
+    out, last = selective_scan(**whole, reverse=reverse)
+    (out.square().sum() + last.sum()).backward()
+
+    state, outs = pieces["initial_state"], []
+    bounds = [(0, 33), (33, 34), (34, 90)]
+    for begin, end in reversed(bounds) if reverse else bounds:
+        piece = {n: x[:, begin:end] if n in ("u", "delta", "B", "C", "z") else x for n, x in pieces.items()}
+        y, state = selective_scan(**(piece | {"initial_state": state}), reverse=reverse)
+        outs.append(y)
+    joined = torch.cat(outs[::-1] if reverse else outs, dim=1)
+    (joined.square().sum() + state.sum()).backward()
+    torch.testing.assert_close(joined, out, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(state, last, rtol=1e-12, atol=1e-12)
+    for name, x in whole.items():
+        if isinstance(x, torch.Tensor):
+            torch.testing.assert_close(pieces[name].grad, x.grad, rtol=1e-10, atol=1e-10)
+
+
+def test_reverse_is_flip_scan_flip():
+    inputs = one_direction((2, 70, 20, 16, 1))
+    flipped = {n: x.flip(1) if n in ("u", "delta", "B", "C", "z") else x for n, x in inputs.items()}
+    out, last = selective_scan(**inputs, reverse=True)
+    mirrored, mirrored_last = selective_scan(**flipped)
+    torch.testing.assert_close(out, mirrored.flip(1), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(last, mirrored_last, rtol=1e-6, atol=1e-6)
+
+
+def test_gradcheck():
+    inputs = as_float64(one_direction((2, 5, 3, 2, 1), torch.float64))
+    names = [n for n, x in inputs.items() if isinstance(x, torch.Tensor)]
+
+    def run(*tensors):
+        return selective_scan(
+            **dict(zip(names, tensors, strict=True)), delta_softplus=True, reverse=True, lengths=torch.tensor([5, 3])
+        )
+
+    assert torch.autograd.gradcheck(run, [inputs[n] for n in names])
+
+
+def test_opcheck():
+    for state, options in ((True, (True, True, True)), (False, (False, False, False))):
+        inputs = as_leaves(one_direction((2, 7, 6, 4, 2), state=state, options=options))
+        torch.library.opcheck(torch.ops.ssamba.selective_scan.default, (*inputs.values(), True, torch.tensor([7, 2])))
+
+
+def test_compiles_without_graph_breaks_for_any_length():
+    compiled = torch.compile(lambda **x: selective_scan(**x, reverse=True), fullgraph=True, dynamic=True)
+    for length in (5, 33):
+        inputs = one_direction((2, length, 18, 16, 1))
+        for traced, eager in zip(compiled(**inputs), selective_scan(**inputs, reverse=True), strict=True):
+            assert torch.equal(traced, eager)
+
+
+def test_same_bits_every_time():
+    def run():
+        leaves = as_leaves(one_direction((3, 100, 150, 16, 1)))
+        out, last = selective_scan(**leaves)
+        (out.square().sum() + last.sum()).backward()
+        return [out, last, *(x.grad for x in leaves.values() if isinstance(x, torch.Tensor))]
+
+    first, second = run(), run()
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_published_scan():
+    """One raw scan of the published model with its gradients: layout (b, d, l) there, channels last here."""
+    golden = np.load(GOLDEN / "mixer_t.npz")
+    names = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
+
+    def channels_last(key):
+        x = torch.from_numpy(golden[f"scan/{key}"]).double()
+        return x.mT if x.dim() == 3 else x
+
+    leaves = {name: channels_last(name).requires_grad_() for name in names}
+    out, _ = selective_scan(**leaves, delta_softplus=True)
+    torch.testing.assert_close(out, channels_last("out_f64"), rtol=0, atol=1e-12)
+    out.backward(channels_last("dout"))
+    for name in names:
+        torch.testing.assert_close(leaves[name].grad, channels_last(f"d{name}_f64"), rtol=1e-12, atol=1e-12)
+
+    single = {name: channels_last(name).float() for name in names}
+    out, _ = selective_scan(**single, delta_softplus=True)
+    torch.testing.assert_close(out.double(), channels_last("out_f64"), rtol=1e-5, atol=2e-6)
+
+
+BAD = {
+    "u rank": ({"u": (2, 2, 10, 6)}, r"u has shape \(2, 2, 10, 6\); expected \(B, L, D\)"),
+    "A rank": ({"A": (2, 6, 4)}, r"A has shape \(2, 6, 4\); expected 2 dimensions \(D, N\)"),
+    "B shape": ({"B": (2, 10, 3)}, r"B has shape \(2, 10, 3\); expected \(B, L, N\) = \(2, 10, 4\)"),
+    "D shape": ({"D": (5,)}, r"D has shape \(5,\); expected \(D,\) = \(6,\)"),
+    "state shape": ({"initial_state": (2, 4, 6)}, r"initial_state has shape \(2, 4, 6\); expected \(B, D, N\) = \(2, 6, 4\)"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named(case):
+    shapes, message = BAD[case]
+    inputs = one_direction((2, 10, 6, 4, 1)) | {name: torch.zeros(shape) for name, shape in shapes.items()}
+    with pytest.raises(RuntimeError, match=message):
+        selective_scan(**inputs)
+
+
+def test_half_precision_state_is_refused():
+    inputs = one_direction((2, 10, 6, 4, 1), torch.bfloat16)
+    with pytest.raises(RuntimeError, match="initial_state is bfloat16; expected float32, whatever the dtype of u"):
+        selective_scan(**inputs | {"initial_state": inputs["initial_state"].bfloat16()})
