@@ -28,8 +28,7 @@ STABLE_TORCH_LIBRARY(ssamba, m) {
       "causal_conv1d_backward(Tensor dout, Tensor x, Tensor weight, Tensor? bias, bool silu, Tensor? initial_state, "
       "bool reverse, Tensor? lengths) -> (Tensor dx, Tensor dweight, Tensor dbias, Tensor dinitial_state)");
 
-  m.def(
-      "bi_conv1d(Tensor x, Tensor weight, Tensor? bias=None, bool silu=False, Tensor? lengths=None) -> Tensor");
+  m.def("bi_conv1d(Tensor x, Tensor weight, Tensor? bias=None, bool silu=False, Tensor? lengths=None) -> Tensor");
   m.def(
       "bi_conv1d_backward(Tensor dout, Tensor x, Tensor weight, Tensor? bias, bool silu, Tensor? lengths) -> "
       "(Tensor dx, Tensor dweight, Tensor dbias)");

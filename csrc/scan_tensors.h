@@ -60,8 +60,26 @@ inline ScanTensors check_scan(const char* op, bool bidirectional, bool reverse, 
                               const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
                               const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& delta_bias,
                               const OptionalTensor& initial_state, const OptionalTensor& lengths) {
-  ScanTensors s{op, bidirectional, reverse, delta_softplus, u, delta, A, B, C, D, z, delta_bias, initial_state, lengths,
-                activation_dtype(op, "u", u), 0, 0, 0, 1, 0};
+  ScanTensors s{op,
+                bidirectional,
+                reverse,
+                delta_softplus,
+                u,
+                delta,
+                A,
+                B,
+                C,
+                D,
+                z,
+                delta_bias,
+                initial_state,
+                lengths,
+                activation_dtype(op, "u", u),
+                0,
+                0,
+                0,
+                1,
+                0};
   const bool two = bidirectional;
   check(u.dim() == 3 || (two && u.dim() == 4), op, ": u has shape ", shape_text(u), "; expected ",
         two ? "(2, B, L, D), or (B, L, D) for both directions alike" : "(B, L, D)");
@@ -81,8 +99,7 @@ inline ScanTensors check_scan(const char* op, bool bidirectional, bool reverse, 
     check_parameter(s, "A", A, "(D, N)", {s.channels, s.state});
     if (D) check_parameter(s, "D", *D, "(D,)", {s.channels});
     if (delta_bias) check_parameter(s, "delta_bias", *delta_bias, "(D,)", {s.channels});
-    if (initial_state)
-      check_parameter(s, "initial_state", *initial_state, "(B, D, N)", {s.batch, s.channels, s.state});
+    if (initial_state) check_parameter(s, "initial_state", *initial_state, "(B, D, N)", {s.batch, s.channels, s.state});
   }
   check_projection(s, "B", B);
   check_projection(s, "C", C);
@@ -113,7 +130,8 @@ inline ScanTensors check_scan(const char* op, bool bidirectional, bool reverse, 
 inline void fill_scan_args(ScanArgs& args, const ScanTensors& s) {
   args.dtype = s.dtype;
   args.directions = s.directions();
-  args.batch = s.batch, args.length = s.length, args.channels = s.channels, args.groups = s.groups, args.state = s.state;
+  args.batch = s.batch, args.length = s.length, args.channels = s.channels, args.groups = s.groups,
+  args.state = s.state;
   args.reverse[0] = s.bidirectional ? false : s.reverse;
   args.reverse[1] = true;
   args.delta_softplus = s.delta_softplus;

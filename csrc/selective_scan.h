@@ -24,7 +24,7 @@ struct ScanArgs {
   Dtype dtype;
   int64_t directions, batch, length, channels, groups, state;
   int64_t split_channels;  // of one group, that one work item takes
-  bool reverse[2];  // direction r walks from the clip's last token to its first
+  bool reverse[2];         // direction r walks from the clip's last token to its first
   bool delta_softplus;
   const int64_t* lengths;     // (B,)
   Input u, delta, B, C, z;    // z has no direction
@@ -39,18 +39,18 @@ struct ScanForwardArgs : ScanArgs {
   void* last_state;  // acc (R, B, D, N)
 };
 
-// Gradients of B and C are sums over channels: each split of the channels writes its partial sums, and a second pass adds
-// the splits in order. Likewise dA, dD and ddelta_bias are written per clip and added over clips.
+// Gradients of B and C are sums over channels: each split of the channels writes its partial sums, and a second pass
+// adds the splits in order. Likewise dA, dD and ddelta_bias are written per clip and added over clips.
 struct ScanBackwardArgs : ScanArgs {
-  Input dout;         // (B, L, D)
-  bool shared_u;      // one u for both directions: du is the sum of theirs
-  Output du, ddelta;  // (R, B, L, D)
-  Output dz;          // (B, L, D)
-  void* dA;           // acc (B, R, D, N)
-  void* dB;           // acc (S, R, B, L, G, N)
-  void* dC;           // acc (S, R, B, L, G, N)
-  void* dD;           // acc (B, R, D)
-  void* ddelta_bias;  // acc (B, R, D)
+  Input dout;               // (B, L, D)
+  bool shared_u;            // one u for both directions: du is the sum of theirs
+  Output du, ddelta;        // (R, B, L, D)
+  Output dz;                // (B, L, D)
+  void* dA;                 // acc (B, R, D, N)
+  void* dB;                 // acc (S, R, B, L, G, N)
+  void* dC;                 // acc (S, R, B, L, G, N)
+  void* dD;                 // acc (B, R, D)
+  void* ddelta_bias;        // acc (B, R, D)
   const void* dlast_state;  // acc (R, B, D, N)
   void* dinitial_state;     // acc (R, B, D, N)
 };

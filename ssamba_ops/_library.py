@@ -15,7 +15,9 @@ def _load() -> ctypes.CDLL:
     try:
         from ssamba_ops import _C
     except ImportError as error:
-        raise ImportError(f"ssamba_ops: the compiled module ssamba_ops._C does not import ({error}). {ADVICE}") from error
+        raise ImportError(
+            f"ssamba_ops: the compiled module ssamba_ops._C does not import ({error}). {ADVICE}"
+        ) from error
     path = HERE / _C.cpu_library
     if not path.is_file():
         raise ImportError(f"ssamba_ops: the op library {path} is missing. {ADVICE}")

@@ -25,9 +25,9 @@ def bi_scan(
 ) -> Tensor:
     u = u if u.dim() == 4 else u.expand(2, *u.shape)
     y = sum(
-        _scan(
-            u[r], delta[r], A[r], B[r], C[r], _at(D, r), _at(delta_bias, r), delta_softplus, None, bool(r), lengths
-        )[0]
+        _scan(u[r], delta[r], A[r], B[r], C[r], _at(D, r), _at(delta_bias, r), delta_softplus, None, bool(r), lengths)[
+            0
+        ]
         for r in range(2)
     )
     return _gate(y, z).to(u.dtype)

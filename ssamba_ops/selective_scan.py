@@ -97,7 +97,14 @@ def _fake(
 ) -> tuple[Tensor, Tensor]:
     check_one_device(
         "selective_scan",
-        **{"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias},
+        u=u,
+        delta=delta,
+        A=A,
+        B=B,
+        C=C,
+        D=D,
+        z=z,
+        delta_bias=delta_bias,
         initial_state=initial_state,
         lengths=lengths,
     )

@@ -1,4 +1,5 @@
-// Which instruction set the kernels run on. Kernel files are compiled once per level; callers pick a level's launcher here.
+// Which instruction set the kernels run on. Kernel files are compiled once per level; callers pick a level's launcher
+// here.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ constexpr Isa kIsa = Isa::SSAMBA_KERNEL_ISA;
 
 // Calls `launch<level>` for the level in use. Levels that the target architecture lacks are never referred to.
 #if defined(__x86_64__)
-#define SSAMBA_LAUNCH(launch, ...)                                        \
+#define SSAMBA_LAUNCH(launch, ...)                                                               \
   (::ssamba::current_isa() == ::ssamba::Isa::avx512 ? launch<::ssamba::Isa::avx512>(__VA_ARGS__) \
    : ::ssamba::current_isa() == ::ssamba::Isa::avx2 ? launch<::ssamba::Isa::avx2>(__VA_ARGS__)   \
                                                     : launch<::ssamba::Isa::baseline>(__VA_ARGS__))

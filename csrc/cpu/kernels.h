@@ -2,6 +2,8 @@
 // items [begin, end) of its op.
 #pragma once
 
+#include "../causal_conv1d.h"
+#include "../patch_mask.h"
 #include "../selective_scan.h"
 #include "isa.h"
 
@@ -14,5 +16,20 @@ template <Isa>
 void launch_scan(const ScanForwardArgs& args, int64_t begin, int64_t end);
 template <Isa>
 void launch_scan_backward(const ScanBackwardArgs& args, int64_t begin, int64_t end);
+
+template <Isa>
+void launch_causal_conv1d(const ConvForwardArgs& args, int64_t begin, int64_t end);
+template <Isa>
+void launch_causal_conv1d_backward(const ConvBackwardArgs& args, int64_t begin, int64_t end);
+
+template <Isa>
+void launch_patch_mask(const PatchMaskForwardArgs& args, int64_t begin, int64_t end);
+template <Isa>
+void launch_patch_mask_backward(const PatchMaskBackwardArgs& args, int64_t begin, int64_t end);
+
+// Adds `count` rows of `size` accumulators, in order.
+template <Isa>
+void launch_sum_partials(Dtype acc, const void* partials, int64_t count, int64_t size, void* out, int64_t begin,
+                         int64_t end);
 
 }  // namespace ssamba

@@ -1,7 +1,7 @@
 // The pieces that the forward and the backward scan share: what one worker owns, and a tile of its inputs, widened.
 //
-// A worker owns one clip and a split of one group's channels, one channel to a vector lane. Time is cut into tiles; a tile
-// is loaded once, with softplus applied, and then walked in order with the states in registers.
+// A worker owns one clip and a split of one group's channels, one channel to a vector lane. Time is cut into tiles; a
+// tile is loaded once, with softplus applied, and then walked in order with the states in registers.
 #pragma once
 
 #include "../selective_scan.h"
@@ -32,8 +32,8 @@ struct Lane {
   int count;
 };
 
-// A work item: one clip and some neighbouring vectors of channels ("blocks") of one group. Blocks of a split share B and C,
-// and rows of several cache lines keep the walk from missing the TLB at every row.
+// A work item: one clip and some neighbouring vectors of channels ("blocks") of one group. Blocks of a split share B
+// and C, and rows of several cache lines keep the walk from missing the TLB at every row.
 struct Split {
   int64_t batch, group, index;  // index: which split of the group
   int64_t first_block, blocks;
@@ -78,7 +78,8 @@ inline int64_t clip_length(const ScanArgs& args, int64_t batch) {
 template <typename acc_t>
 inline Vec<acc_t> channel_values(const void* per_channel, const ScanArgs& args, const Lane& lane) {
   if (!per_channel) return Vec<acc_t>{};
-  return load_widened(static_cast<const acc_t*>(per_channel) + lane.direction * args.channels + lane.channel, lane.count);
+  return load_widened(static_cast<const acc_t*>(per_channel) + lane.direction * args.channels + lane.channel,
+                      lane.count);
 }
 
 // Gathers (lanes, N) values of a dense (..., D, N) array into (N, lanes); lanes behind `count` get zeros.
@@ -143,7 +144,8 @@ inline void load_tile(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& l
   for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
     const Vec<acc_t> value = load_widened(u + t * args.u.time, lane.count);
     Vec<acc_t> step = load_widened(delta + t * args.delta.time, lane.count) + bias;
-    if constexpr (kWithSlope) store(tile.slope + t * row, args.delta_softplus ? sigmoid<acc_t>(step) : broadcast(acc_t(1)));
+    if constexpr (kWithSlope)
+      store(tile.slope + t * row, args.delta_softplus ? sigmoid<acc_t>(step) : broadcast(acc_t(1)));
     if (args.delta_softplus) step = softplus<acc_t>(step);
     store(tile.u + t * row, value);
     store(tile.delta + t * row, step);
@@ -153,7 +155,8 @@ inline void load_tile(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& l
 
 // (tokens, N) values of B or C, widened and dense.
 template <typename in_t>
-inline void load_projection(Acc<in_t>* out, const Input& x, const Lane& lane, int64_t start, int tokens, int64_t state) {
+inline void load_projection(Acc<in_t>* out, const Input& x, const Lane& lane, int64_t start, int tokens,
+                            int64_t state) {
   using acc_t = Acc<in_t>;
   constexpr int lanes = kLanes<acc_t>;
   for (int t = 0; t < tokens; ++t, out += state) {

@@ -5,10 +5,11 @@
 //   dC_t = sum_d dy_t h_t          dB_t = sum_d g_t delta_t u_t        w_t = g_t exp(delta_t A) h_{t-1}
 //   dA = sum_t w_t delta_t         ddelta_t = w_t . A + (g_t . B_t) u_t    du_t = (g_t . B_t) delta_t + D dy_t
 //
-// Shapes and work items as in the forward kernel. States are not saved by the forward pass: a first walk leaves a checkpoint
-// at every tile (and y, if there is a gate), then tiles are taken in the opposite order, their states replayed from the
-// checkpoint into a trace and the gradients walked back through it. dB and dC are summed over the split's vectors lane by
-// lane, and over lanes once a tile. All sums are float32 (float64 for float64), in an order that only the shape decides.
+// Shapes and work items as in the forward kernel. States are not saved by the forward pass: a first walk leaves a
+// checkpoint at every tile (and y, if there is a gate), then tiles are taken in the opposite order, their states
+// replayed from the checkpoint into a trace and the gradients walked back through it. dB and dC are summed over the
+// split's vectors lane by lane, and over lanes once a tile. All sums are float32 (float64 for float64), in an order
+// that only the shape decides.
 
 #include "isa.h"
 #include "kernels.h"
@@ -196,9 +197,9 @@ void differentiate_tile(const ScanBackwardArgs& args, const Lane& lane, int64_t 
   for_state_blocks<kAdjointBlock>(args.state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
     replay_tile<acc_t, kStates>(tile, decay + n * row, work.B + n, args.state, checkpoint + n * row, work.decays,
                                 work.states);
-    adjoint_tile<acc_t, kStates>(tile, dy, decay + n * row, work.B + n, work.C + n, args.state, work.decays, work.states,
-                                 work.g + i * states + n * row, work.dA + i * states + n * row, work.dB + n * row,
-                                 work.dC + n * row, work.ddelta, work.du);
+    adjoint_tile<acc_t, kStates>(tile, dy, decay + n * row, work.B + n, work.C + n, args.state, work.decays,
+                                 work.states, work.g + i * states + n * row, work.dA + i * states + n * row,
+                                 work.dB + n * row, work.dC + n * row, work.ddelta, work.du);
   });
 
   const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
@@ -257,8 +258,10 @@ void differentiate_direction(const ScanBackwardArgs& args, const Split& split, i
       differentiate_tile<in_t>(args, block_lane<acc_t>(args, split, direction, i), start, length, i,
                                checkpoints + (index * split.blocks + i) * states, work);
     for (int t = 0; t < tokens; ++t) {
-      sum_lanes(work.dB + t * states, args.state, projection_gradient<acc_t>(args.dB, args, split, direction, start + t));
-      sum_lanes(work.dC + t * states, args.state, projection_gradient<acc_t>(args.dC, args, split, direction, start + t));
+      sum_lanes(work.dB + t * states, args.state,
+                projection_gradient<acc_t>(args.dB, args, split, direction, start + t));
+      sum_lanes(work.dC + t * states, args.state,
+                projection_gradient<acc_t>(args.dC, args, split, direction, start + t));
     }
   }
   for (int64_t i = 0; i < split.blocks; ++i) {

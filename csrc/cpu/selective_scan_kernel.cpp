@@ -1,12 +1,12 @@
 // Selective scan, forward, for one or two directions of time.
 //
-//   delta = softplus(delta + delta_bias)        h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t        y_t = C_t . h_t + D u_t
-//   out = sum over directions of y, times silu(z)
+//   delta = softplus(delta + delta_bias)        h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t        y_t = C_t . h_t +
+//   D u_t out = sum over directions of y, times silu(z)
 //
-// u, delta (R, B, L, D); B, C (R, B, L, G, N); A (R, D, N). One work item is one clip and a split of one group's channels,
-// a few vectors wide. It goes through time tile by tile, and in a tile vector by vector with the states in registers.
-// Directions follow each other: the first leaves its y in scratch, the last adds, gates and stores. States and sums are
-// float32 (float64 for float64).
+// u, delta (R, B, L, D); B, C (R, B, L, G, N); A (R, D, N). One work item is one clip and a split of one group's
+// channels, a few vectors wide. It goes through time tile by tile, and in a tile vector by vector with the states in
+// registers. Directions follow each other: the first leaves its y in scratch, the last adds, gates and stores. States
+// and sums are float32 (float64 for float64).
 
 #include "isa.h"
 #include "kernels.h"
@@ -16,8 +16,8 @@
 namespace ssamba {
 namespace {
 
-// Gates y and stores it. Two loops, as a load that follows a store with the same address bits within a page waits for it,
-// and tensors tend to begin at the same place in a page.
+// Gates y and stores it. Two loops, as a load that follows a store with the same address bits within a page waits for
+// it, and tensors tend to begin at the same place in a page.
 template <typename in_t>
 void finish_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, const Tile<Acc<in_t>>& tile,
                  Acc<in_t>* y) {
@@ -44,8 +44,8 @@ struct Workspace {
 };
 
 template <typename in_t>
-void scan_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, int64_t length,
-               Workspace<Acc<in_t>>& work, Acc<in_t>* decay, Acc<in_t>* h, Acc<in_t>* y) {
+void scan_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, int64_t length, Workspace<Acc<in_t>>& work,
+               Acc<in_t>* decay, Acc<in_t>* h, Acc<in_t>* y) {
   using acc_t = Acc<in_t>;
   const bool is_first = lane.direction == 0, is_last = lane.direction == args.directions - 1;
   Tile<acc_t>& tile = work.tile;

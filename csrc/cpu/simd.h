@@ -50,7 +50,11 @@ struct VecLikeOf {
 template <typename T, typename Like>
 using VecLike = typename VecLikeOf<T, Like>::type;
 
+#if defined(__aarch64__)
+using Half = __fp16;  // GCC knows _Float16 on ARM only from version 13
+#else
 using Half = _Float16;
+#endif
 struct Bfloat16 {
   uint16_t bits;
 };

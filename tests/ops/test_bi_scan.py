@@ -21,7 +21,13 @@ def check(inputs: dict, lengths=None, terms: int | None = None) -> None:
     upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64).to(dtype)
     expected.backward(upstream.double())
     actual.backward(upstream)
-    terms = {"A": length * batch, "D": length * batch, "delta_bias": length * batch, "B": channels * length, "C": channels * length}
+    terms = {
+        "A": length * batch,
+        "D": length * batch,
+        "delta_bias": length * batch,
+        "B": channels * length,
+        "C": channels * length,
+    }
     for name, x in leaves.items():
         if isinstance(x, torch.Tensor) and x.is_floating_point():
             wanted = exact[name].grad if exact[name].grad is not None else torch.zeros_like(exact[name])
@@ -245,8 +251,14 @@ BAD = {
     "D shape": (lambda i: i | {"D": i["D"][0]}, r"D has shape \(6,\); expected \(2, D\) = \(2, 6\)"),
     "z shape": (lambda i: i | {"z": i["z"][:1]}, r"z has shape \(1, 10, 6\)"),
     "bias dtype": (lambda i: i | {"delta_bias": i["delta_bias"].double()}, "delta_bias is float64; expected float32"),
-    "lengths shape": (lambda i: i | {"lengths": torch.tensor([1])}, r"lengths has shape \(1,\); expected \(B,\) = \(2,\)"),
-    "lengths dtype": (lambda i: i | {"lengths": torch.tensor([1.0, 2.0])}, "lengths is float32; expected int64 or int32"),
+    "lengths shape": (
+        lambda i: i | {"lengths": torch.tensor([1])},
+        r"lengths has shape \(1,\); expected \(B,\) = \(2,\)",
+    ),
+    "lengths dtype": (
+        lambda i: i | {"lengths": torch.tensor([1.0, 2.0])},
+        "lengths is float32; expected int64 or int32",
+    ),
     "lengths negative": (lambda i: i | {"lengths": torch.tensor([1, -1])}, r"lengths\[1\] is -1; expected 0 to L = 10"),
     "lengths beyond": (lambda i: i | {"lengths": torch.tensor([11, 1])}, r"lengths\[0\] is 11; expected 0 to L = 10"),
     "device": (lambda i: i | {"z": i["z"].to("meta")}, "z is on meta and u on cpu; expected all tensors on one device"),

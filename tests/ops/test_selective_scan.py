@@ -34,10 +34,12 @@ def check(inputs: dict, reverse: bool, lengths=None) -> None:
     assert_close(actual[1], expected[1], length, "last_state", dtype)
 
     generator = torch.Generator().manual_seed(9)
-    upstream = [torch.randn(x.shape, generator=generator, dtype=torch.float64).to(a.dtype) for x, a in zip(expected, actual)]
+    upstream = [
+        torch.randn(x.shape, generator=generator, dtype=torch.float64).to(a.dtype) for x, a in zip(expected, actual)
+    ]
     torch.autograd.backward(expected, [x.double() for x in upstream])
     torch.autograd.backward(actual, upstream)
-    terms = {name: length * batch for name in ("A", "D", "delta_bias")} | {name: channels * length for name in "BC"}
+    terms = dict.fromkeys(("A", "D", "delta_bias"), length * batch) | dict.fromkeys("BC", channels * length)
     for name, x in leaves.items():
         if isinstance(x, torch.Tensor):
             wanted = exact[name].grad if exact[name].grad is not None else torch.zeros_like(exact[name])
@@ -159,7 +161,10 @@ BAD = {
     "A rank": ({"A": (2, 6, 4)}, r"A has shape \(2, 6, 4\); expected 2 dimensions \(D, N\)"),
     "B shape": ({"B": (2, 10, 3)}, r"B has shape \(2, 10, 3\); expected \(B, L, N\) = \(2, 10, 4\)"),
     "D shape": ({"D": (5,)}, r"D has shape \(5,\); expected \(D,\) = \(6,\)"),
-    "state shape": ({"initial_state": (2, 4, 6)}, r"initial_state has shape \(2, 4, 6\); expected \(B, D, N\) = \(2, 6, 4\)"),
+    "state shape": (
+        {"initial_state": (2, 4, 6)},
+        r"initial_state has shape \(2, 4, 6\); expected \(B, D, N\) = \(2, 6, 4\)",
+    ),
 }
 
 

@@ -21,7 +21,9 @@ SUM = {
 }
 
 
-def assert_close(actual: Tensor, expected: Tensor, terms: int = 1, what: str = "", dtype: torch.dtype | None = None) -> None:
+def assert_close(
+    actual: Tensor, expected: Tensor, terms: int = 1, what: str = "", dtype: torch.dtype | None = None
+) -> None:
     """Compares with the float64 `expected`; `terms` is the length of the longest sum behind one value.
 
     `dtype` is that of the op's activations, if `actual` is kept in the accumulation type.

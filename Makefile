@@ -1,0 +1,63 @@
+# The project's commands. Each sets up what it needs in .venv; nothing is installed outside it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := torch==2.13.0
+
+.PHONY: help demo test bench bench-smoke lint format audit sanitize wheel clean
+
+help:
+	@echo "make demo          pretrain, fine-tune and evaluate on speech made on the spot; QUICK=1 for the short run"
+	@echo "make test          the whole test suite"
+	@echo "make bench         time the ops and the model (pytest --benchmark-only)"
+	@echo "make lint          ruff and clang-format in check mode;  make format applies both"
+	@echo "make audit         is the op library free of symbols that tie it to one torch?"
+	@echo "make sanitize      the op tests under the address and undefined-behaviour sanitizers"
+	@echo "make wheel         sdist and wheel, the wheel tried in an empty environment"
+
+# setuptools' editable install calls CMake, which rebuilds what has changed.
+$(VENV)/ready: pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f 2>/dev/null)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet "setuptools>=77" wheel "cmake>=3.22" ninja "pybind11>=2.13" numpy
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/ssamba demo $(if $(QUICK),--quick) $(ARGS)
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest tests -n 2 $(ARGS)
+
+bench: $(VENV)/ready
+	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
+
+bench-smoke: $(VENV)/ready
+	$(BIN)/python -m pytest benchmarks --benchmark-disable $(ARGS)
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.cpp' -o -name '*.h')
+
+format: $(VENV)/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(shell find csrc -name '*.cpp' -o -name '*.h')
+
+audit: $(VENV)/ready
+	$(BIN)/torch-abi-audit --check torch ssamba_ops/libssamba_cpu.so
+
+# A build of its own, put in front of the normal one for this run.
+sanitize: $(VENV)/ready
+	PATH="$(abspath $(BIN)):$$PATH" tests/sanitize.sh $(BIN)/python
+
+wheel: $(VENV)/ready
+	rm -rf dist
+	$(BIN)/python -m build
+	tests/try_wheel.sh $(PYTHON) "$(TORCH)"
+
+clean:
+	rm -rf build dist $(VENV) *.egg-info python/*.egg-info ssamba_ops/*.so

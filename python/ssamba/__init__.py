@@ -1,0 +1,27 @@
+"""SSAMBA: self-supervised audio representation learning with bidirectional Mamba (arXiv 2405.11831)."""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .config import SSAMBAConfig
+    from .features import log_mel
+    from .model import SSAMBA
+    from .objectives import PretrainOutput
+
+__all__ = ["SSAMBA", "PretrainOutput", "SSAMBAConfig", "__version__", "log_mel"]
+
+_HOMES = {"SSAMBA": "model", "SSAMBAConfig": "config", "log_mel": "features", "PretrainOutput": "objectives"}
+
+
+def __getattr__(name: str):
+    """Imports a public name when it is first used, so that the command line starts without torch."""
+    if name == "__version__":
+        return metadata.version("ssamba")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,198 @@
+"""Clips of a manifest as waveforms: checked files, crops that a seed reproduces, unusable files named and counted."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..audio import AudioError, probe, read_audio
+from .clips import Clip, Manifest
+
+_log = logging.getLogger(__name__)
+_NAMED_AT_ONCE = 20  # unusable files in one log message; `skipped` has them all
+_CHECKED_AT_ONCE = 4096
+
+
+class AudioDataset(Dataset):
+    """The usable clips of a manifest; item i is dict(wave (samples,) float32, labels (C,) float32 multi-hot, index i).
+
+    The header of every file is read at construction; a file that is missing, unreadable, empty or shorter than
+    `min_seconds` is logged and left out. Damage that only decoding shows, and silence, come to light when a clip is
+    first
+    read: it is logged once, marked for good, and from then on its batches are smaller by one. Nothing takes its place,
+    so every other clip keeps its index, order and crop; only where a whole batch is unusable the next usable clip
+    stands in, for a batch is never empty. `skipped` holds both kinds, also what worker processes found. Indexing one
+    clip (`dataset[i]`) raises AudioError where a batch leaves it out.
+
+    A random crop is drawn from (seed, epoch, index) alone: neither the number of workers nor a resumed run changes it.
+
+    Args:
+        manifest: what `read_manifest` returns.
+        sample_rate: rate of the waveforms in Hz; files of another rate are resampled.
+        seconds: longest waveform; of longer clips a part is taken. None: whole clips.
+        random_crop: take that part at random; otherwise the clip's beginning, as the published evaluation does.
+        seed: of the crops, at least 0.
+        strict: an unusable file raises AudioError, at construction or when it is read.
+        min_seconds: shortest usable clip; by default one patch of 16 frames.
+        cache: decode every clip at construction and keep them all (4 bytes a sample), for data sets that fit in memory.
+
+    Attributes:
+        clips, classes: what is left of the manifest's clips, and its classes.
+        durations: (clips,) seconds, from the headers.
+
+    Raises:
+        AudioError: `strict` and a file is unusable, or no file is usable.
+        ValueError: an argument out of range, or a manifest without clips.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        sample_rate: int = 16000,
+        seconds: float | None = None,
+        random_crop: bool = False,
+        seed: int = 0,
+        strict: bool = False,
+        *,
+        min_seconds: float = 0.175,
+        cache: bool = False,
+    ):
+        if seconds is not None and seconds < min_seconds:
+            raise ValueError(f"seconds must be at least min_seconds ({min_seconds:g}), got {seconds:g}")
+        if random_crop and seconds is None:
+            raise ValueError("random_crop needs the length of the crop: give seconds")
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
+        if not len(manifest):
+            raise ValueError("the manifest has no clips")
+        self.sample_rate, self.seconds, self.random_crop = sample_rate, seconds, random_crop
+        self.seed, self.strict, self.min_seconds = seed, strict, min_seconds
+        self.classes = tuple(manifest.classes)
+        self._class_index = {name: index for index, name in enumerate(self.classes)}
+        self._cached: list[Tensor] | None = None
+        self._reasons: dict[int, str] = {}
+        self._check_files(manifest.clips, cache)
+        # Shared with worker processes: they learn the epoch, and the main process learns what they could not read.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._unreadable = torch.zeros(len(self.clips), dtype=torch.bool).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        index = range(len(self.clips))[index]
+        return {"wave": self._wave(index), "labels": self.labels(index), "index": index}
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        """The items of a batch without those that cannot be read; DataLoader calls this."""
+        items = [item for item in map(self._item_if_readable, indices) if item is not None]
+        if not items and indices:
+            following = ((indices[-1] + step) % len(self) for step in range(1, len(self) + 1))
+            items = [next(filter(None, map(self._item_if_readable, following)), None)]
+            if items == [None]:
+                raise AudioError(self.clips[indices[-1]].path, "nor any other clip of this data set can be read")
+        return items
+
+    def labels(self, index: int) -> Tensor:
+        """Labels of a clip, (C,) float32: 1 for its classes, 0 elsewhere."""
+        labels = torch.zeros(len(self.classes))
+        labels[[self._class_index[label] for label in self.clips[index].labels]] = 1.0
+        return labels
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch (at least 0) whose random crops are drawn; workers that already run see it too."""
+        self._epoch.fill_(epoch)
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(path, reason) of every file left out so far, at construction or while reading."""
+        for index in self._unreadable.nonzero()[:, 0].tolist():
+            if index not in self._reasons:  # a worker process found it: the reason is learnt by reading it again
+                try:
+                    self._read(index, 0.0, None)
+                    self._reasons[index] = "could not be read by a worker process, though it can be now"
+                except AudioError as error:
+                    self._reasons[index] = error.reason
+        return self._skipped_at_start + [(self.clips[i].path, reason) for i, reason in sorted(self._reasons.items())]
+
+    def _check_files(self, clips: list[Clip], cache: bool) -> None:
+        self._skipped_at_start: list[tuple[str, str]] = []
+        self.clips: list[Clip] = []
+        durations, waves = [], []
+        with ThreadPoolExecutor(8) as pool:
+            for first in range(0, len(clips), _CHECKED_AT_ONCE):
+                part = clips[first : first + _CHECKED_AT_ONCE]
+                for clip, found in zip(part, pool.map(partial(self._check, cache=cache), part), strict=True):
+                    if isinstance(found, AudioError):
+                        self._skipped_at_start.append((clip.path, found.reason))
+                    else:
+                        self.clips.append(clip)
+                        durations.append(found[0])
+                        waves.append(found[1])
+        self.durations = np.array(durations)
+        if cache:
+            self._cached = waves
+        if not self._skipped_at_start:
+            return
+        path, reason = self._skipped_at_start[0]
+        count = f"{len(self._skipped_at_start)} of {len(clips)} files cannot be used"
+        if self.strict or not self.clips:
+            raise AudioError(path, reason if len(clips) == 1 else f"{reason} ({count})")
+        named = [f"{path}: {reason}" for path, reason in self._skipped_at_start[:_NAMED_AT_ONCE]]
+        more = len(self._skipped_at_start) - len(named)
+        _log.warning("\n  ".join([f"{count} and are left out:", *named, *([f"and {more} more"] if more else [])]))
+
+    def _check(self, clip: Clip, cache: bool) -> tuple[float, Tensor | None] | AudioError:
+        """Seconds and, if wanted, waveform of a clip, or what is wrong with it."""
+        try:
+            wave = torch.from_numpy(read_audio(clip.path, self.sample_rate)) if cache else None
+            seconds = probe(clip.path).duration if wave is None else len(wave) / self.sample_rate
+            self._require_length(clip, seconds)
+            return seconds, wave
+        except AudioError as error:
+            return error
+
+    def _require_length(self, clip: Clip, seconds: float) -> None:
+        if round(seconds * self.sample_rate) < round(self.min_seconds * self.sample_rate):
+            raise AudioError(clip.path, f"is too short: {seconds:.3g} s, at least {self.min_seconds:g} s are needed")
+
+    def _item_if_readable(self, index: int) -> dict[str, Any] | None:
+        if self._unreadable[index]:
+            return None
+        try:
+            return self[index]
+        except AudioError as error:
+            if self.strict:
+                raise
+            self._unreadable[index] = True
+            self._reasons[index] = error.reason
+            _log.warning("left out from now on: %s", error)
+            return None
+
+    def _wave(self, index: int) -> Tensor:
+        if self.seconds is None:
+            return self._read(index, 0.0, None)
+        start = 0.0
+        if self.random_crop:
+            spare = round(self.durations[index] * self.sample_rate) - round(self.seconds * self.sample_rate)
+            if spare > 0:
+                random = np.random.default_rng((self.seed, int(self._epoch), index))
+                start = int(random.integers(spare + 1)) / self.sample_rate
+        return self._read(index, start, self.seconds)
+
+    def _read(self, index: int, start: float, seconds: float | None) -> Tensor:
+        if self._cached is not None:
+            first = round(start * self.sample_rate)
+            last = None if seconds is None else first + round(seconds * self.sample_rate)
+            return self._cached[index][first:last].clone()
+        clip = self.clips[index]
+        wave = torch.from_numpy(read_audio(clip.path, self.sample_rate, start, seconds))
+        self._require_length(clip, len(wave) / self.sample_rate)
+        return wave
