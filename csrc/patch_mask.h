@@ -8,13 +8,13 @@
 
 namespace ssamba {
 
-// B clips, P patches, D channels. One work item is `chunk_patches` neighbouring patches: of one clip in the forward pass, of
-// all clips in the backward pass. Accumulators ("acc") are float32, or float64 for float64 inputs, and dense.
+// B clips, P patches, D channels. One work item is `chunk_patches` neighbouring patches: of one clip in the forward
+// pass, of all clips in the backward pass. Accumulators ("acc") are float32, or float64 for float64 inputs, and dense.
 struct PatchMaskArgs {
   Dtype dtype;
   int64_t batch, patches, channels;
   int64_t chunk_patches, chunks;
-  const bool* mask;  // (B, P)
+  const uint8_t* mask;  // (B, P), not 0 where masked
   int64_t mask_batch, mask_patch;
 };
 

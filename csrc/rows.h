@@ -5,7 +5,8 @@
 
 namespace ssamba {
 
-// Shape (R, B, L, D), or (B, L, D) with a direction stride of 0. Strides count elements and may be 0; channels are dense.
+// Shape (R, B, L, D), or (B, L, D) with a direction stride of 0. Strides count elements and may be 0; channels are
+// dense.
 template <typename Pointer>
 struct Rows {
   Pointer data = nullptr;

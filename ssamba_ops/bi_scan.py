@@ -42,8 +42,8 @@ def bi_scan(
         z: gate, (B, L, D).
         delta_bias: added to delta, (2, D).
         delta_softplus: whether Δ is the softplus of delta + delta_bias.
-        lengths: tokens of each clip, (B,), int32 or int64, from 0 to L. Tokens behind a clip's end neither read nor write
-            state, give 0 and get zero gradient; the backward direction starts at the clip's own last token.
+        lengths: tokens of each clip, (B,), int32 or int64, from 0 to L. Tokens behind a clip's end neither read nor
+            write state, give 0 and get zero gradient; the backward direction starts at the clip's own last token.
 
     Returns:
         (B, L, D), in the dtype of u. States and sums are float32 (float64 for float64), whatever the dtype of u.

@@ -28,7 +28,7 @@ def available_cpu_isas() -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def cpu_isa(level: str) -> Iterator[None]:
-    """Runs the CPU kernels on at most `level` ("baseline", "avx2" or "avx512") inside the `with` block, for every thread.
+    """Runs the CPU kernels on at most `level` ("baseline", "avx2" or "avx512") inside the `with` block, in all threads.
 
     Raises ValueError for another name.
     """

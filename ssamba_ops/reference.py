@@ -6,6 +6,8 @@ float64. A Python loop walks over time; autograd differentiates it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -60,7 +62,7 @@ def causal_conv1d(
     reverse: bool = False,
     lengths: Tensor | None = None,
 ) -> Tensor:
-    channels, width = weight.shape
+    length, width = x.shape[1], weight.shape[1]
     wide = _accumulation_dtype(x)
     valid = _valid(x, lengths)
     signal = torch.where(valid, x.to(wide), 0.0)
@@ -69,7 +71,7 @@ def causal_conv1d(
         signal, weight = _append_at_end(signal, history, lengths), weight.flip(1)
     else:
         signal = torch.cat([history, signal], dim=1)
-    y = F.conv1d(signal.mT, weight.to(wide).unsqueeze(1), groups=channels).mT  # (B, L, D)
+    y = sum(weight[:, k].to(wide) * signal[:, k : k + length] for k in range(width))  # (B, L, D)
     y = y if bias is None else y + bias.to(wide)
     y = F.silu(y) if silu else y
     return torch.where(valid, y, 0.0).to(x.dtype)
@@ -87,6 +89,32 @@ def patch_mask(x: Tensor, mask: Tensor, mask_token: Tensor, pos: Tensor | None =
     wide = _accumulation_dtype(x)
     y = torch.where(mask.unsqueeze(-1), mask_token.to(wide), x.to(wide))
     return (y if pos is None else y + pos.to(wide)).to(x.dtype)
+
+
+def sample_patch_mask(
+    batch: int, rows: int, cols: int, masked: int, min_cluster: int, max_cluster: int, seed: int
+) -> Tensor:
+    mask = torch.zeros(batch, rows, cols, dtype=torch.bool)
+    for clip in range(batch):
+        below = _random_stream(seed, clip)
+        side = min_cluster + below(max_cluster - min_cluster + 1)
+        covered: set[tuple[int, int]] = set()
+        while len(covered) < masked:
+            top, left = below(rows + side - 1) - (side - 1), below(cols + side - 1) - (side - 1)
+            square = [
+                (row, col)
+                for row in range(max(top, 0), min(top + side, rows))
+                for col in range(max(left, 0), min(left + side, cols))
+            ]
+            fresh = [cell for cell in square if cell not in covered]
+            covered.update(fresh)
+            for i in range(len(covered) - masked):  # a shuffle, as far as needed, of what the last square covered
+                j = i + below(len(fresh) - i)
+                covered.remove(fresh[j])
+                fresh[j] = fresh[i]
+        for row, col in covered:
+            mask[clip, row, col] = True
+    return mask.flatten(1)
 
 
 def _scan(
@@ -158,3 +186,22 @@ def _append_at_end(signal: Tensor, history: Tensor, lengths: Tensor | None) -> T
     ends = signal.new_full((batch,), length, dtype=torch.int64) if lengths is None else lengths.to(torch.int64)
     rows = ends[:, None] + torch.arange(history.shape[1], device=signal.device)  # (B, W-1)
     return padded.scatter(1, rows.unsqueeze(-1).expand(-1, -1, channels), history)
+
+
+def _random_stream(seed: int, stream: int) -> Callable[[int], int]:
+    """SplitMix64 by counter: a function below(n), uniform in [0, n)."""
+    bits = (1 << 64) - 1
+
+    def hashed(z: int) -> int:
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & bits
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & bits
+        return z ^ (z >> 31)
+
+    counter = hashed((hashed(seed & bits) + stream) & bits)
+
+    def below(n: int) -> int:
+        nonlocal counter
+        counter = (counter + 0x9E3779B97F4A7C15) & bits
+        return hashed(counter) * n >> 64
+
+    return below

@@ -20,7 +20,7 @@ def given(gradient: Tensor, of: Tensor | None) -> Tensor | None:
 
 
 def check_one_device(op: str, **tensors: Tensor | None) -> None:
-    """Raises RuntimeError unless all tensors are on the first one's device. For fakes: kernels check this themselves."""
+    """Raises RuntimeError unless all tensors are on the first one's device. For fakes: kernels check it themselves."""
     present = [(name, x) for name, x in tensors.items() if x is not None]
     first, reference = present[0]
     for name, x in present:

@@ -45,12 +45,12 @@ def selective_scan(
         delta_softplus: whether Δ is the softplus of delta + delta_bias.
         initial_state: the state before the first token of the walk, (B, D, N); zeros if not given.
         reverse: walk from the clip's last token to its first.
-        lengths: tokens of each clip, (B,), int32 or int64, from 0 to L. Tokens behind a clip's end neither read nor write
-            state, give 0 and get zero gradient.
+        lengths: tokens of each clip, (B,), int32 or int64, from 0 to L. Tokens behind a clip's end neither read nor
+            write state, give 0 and get zero gradient.
 
     Returns:
-        out (B, L, D) in the dtype of u, and the state after the last token of the walk, (B, D, N). Both are differentiable,
-        so a long sequence can be scanned piece by piece.
+        out (B, L, D) in the dtype of u, and the state after the last token of the walk, (B, D, N). Both are
+        differentiable, so a long sequence can be scanned piece by piece.
 
     Raises:
         RuntimeError: an argument's shape, dtype, device or value does not fit; the message names it.

@@ -42,11 +42,13 @@ void output_gradient(const ConvBackwardArgs& args, const ConvItem& item, int64_t
   if (begin == end) return;
   const Taps<acc_t> taps = conv_taps<acc_t>(args, item, direction);
   const in_t* dout = row_at<in_t>(args.dout, direction, item.batch, first + begin) + item.channel;
-  for_vectors<acc_t>(item.channels, [&](int64_t channel, int count_channels) {
-    Filter<in_t, kWidth> filter(taps, work.rows + begin, channel, count_channels);
+  const bool silu = args.silu;
+  const int64_t stride = args.dout.time;
+  for_vectors<acc_t>(item.channels, [&]<typename Count>(int64_t channel, Count lanes) {
+    Filter<in_t, kWidth, Count> filter(taps, work.rows + begin, channel, lanes);
     for (int64_t i = begin; i < end; ++i) {
-      Vec<acc_t> g = load_widened(dout + (i - begin) * args.dout.time + channel, count_channels);
-      if (args.silu) {
+      Vec<acc_t> g = load_widened(dout + (i - begin) * stride + channel, lanes);
+      if (silu) {
         const Vec<acc_t> y = filter(i - begin), s = sigmoid<acc_t>(y);
         g *= s * (acc_t(1) + y * (acc_t(1) - s));
       }
@@ -66,28 +68,136 @@ void add_parameter_gradients(const ConvBackwardArgs& args, const ConvItem& item,
   const auto tap_sum = [&](int64_t k) {
     return dweight + (args.reverse[direction] ? args.width - 1 - k : k) * args.channels;
   };
-  for_vectors<acc_t>(item.channels, [&](int64_t channel, int count) {
+  for_vectors<acc_t>(item.channels, [&]<typename Count>(int64_t channel, Count count) {
     Vec<acc_t> bias_sum{};
     for (int64_t i = 0; i < tokens; ++i) bias_sum += load(g + i * row + channel);
     if (dbias) store_narrowed(dbias + channel, load_widened(dbias + channel, count) + bias_sum, count);
-    // Four taps share a pass over the tokens, and each row of x is read once for them.
-    constexpr int kTaps = kWidth ? kWidth : 4;
+    constexpr int kTaps = kWidth ? kWidth : 1;  // that share a pass over the tokens
     for (int64_t k = 0; k < args.width; k += kTaps) {
-      Vec<acc_t> sum[kTaps] = {}, window[kTaps] = {};
-      const int taps = int(args.width - k < kTaps ? args.width - k : kTaps);
-      for (int j = 1; j < taps; ++j) window[j] = load_widened(rows[k + j - 1] + channel, count);
+      Vec<acc_t> sum[kTaps] = {}, window[kTaps];
+      SSAMBA_LANES
+      for (int j = 1; j < kTaps; ++j) window[j] = load_widened(rows[k + j - 1] + channel, count);
       for (int64_t i = 0; i < tokens; ++i) {
         SSAMBA_LANES
         for (int j = 1; j < kTaps; ++j) window[j - 1] = window[j];
-        window[taps - 1] = load_widened(rows[i + k + taps - 1] + channel, count);
+        window[kTaps - 1] = load_widened(rows[i + k + kTaps - 1] + channel, count);
         const Vec<acc_t> gradient = load(g + i * row + channel);
         SSAMBA_LANES
         for (int j = 0; j < kTaps; ++j) sum[j] += gradient * window[j];
       }
-      for (int j = 0; j < taps; ++j) {
+      for (int j = 0; j < kTaps; ++j) {
         acc_t* total = tap_sum(k + j) + channel;
         store_narrowed(total, load_widened(total, count) + sum[j], count);
       }
     }
   });
 }
+
+// Leaves g around the tokens [start, start + tokens) in scratch, one direction after the other. Tokens of the item count
+// for its parameters' gradients; those of the initial state do not.
+template <typename in_t, int kWidth>
+void tile_gradients(const ConvBackwardArgs& args, const ConvItem& item, int64_t start, int64_t tokens, bool parameters,
+                    const Workspace<in_t>& work) {
+  const int64_t history = args.width - 1;
+  for (int64_t direction = 0; direction < args.directions; ++direction) {
+    const bool reverse = args.reverse[direction];
+    const int64_t first = reverse ? start - history : start, own = start - first;
+    token_rows(work.rows, args, item, direction, reverse ? first : first - history, tokens + 2 * history, work.zeros);
+    output_gradient<in_t, kWidth>(args, item, direction, first, tokens + history, work);
+    if (parameters)
+      add_parameter_gradients<in_t, kWidth>(args, item, direction, work.rows + own, work.gradient_row(direction, own),
+                                            work.row, tokens);
+  }
+}
+
+// dx of a tile, whose first row is `out`, from the g in scratch.
+template <typename in_t, int kWidth>
+void input_gradient(const ConvBackwardArgs& args, const ConvItem& item, in_t* out, int64_t out_stride, int64_t tokens,
+                    const Workspace<in_t>& work) {
+  using acc_t = Acc<in_t>;
+  const bool two = args.directions == 2;
+  for (int64_t i = 0; i < args.directions * work.tokens; ++i) work.inward[i] = work.gradient + i * work.row;
+  const Taps<acc_t> taps[2] = {conv_taps<acc_t>(args, item, 0, true), conv_taps<acc_t>(args, item, two, true)};
+  for_vectors<acc_t>(item.channels, [&]<typename Count>(int64_t channel, Count count) {
+    Filter<acc_t, kWidth, Count> first(taps[0], work.inward, channel, count);
+    Filter<acc_t, kWidth, Count> second(taps[1], work.inward + (two ? work.tokens : 0), channel, count);
+    for (int64_t i = 0; i < tokens; ++i) {
+      Vec<acc_t> dx = first(i);
+      if (two) dx += second(i);
+      store_narrowed(out + i * out_stride + channel, dx, count);
+    }
+  });
+}
+
+template <typename in_t, int kWidth>
+void input_gradients(const ConvBackwardArgs& args, const ConvItem& item, const Workspace<in_t>& work) {
+  const int64_t tile = tile_tokens(args);
+  for (int64_t start = item.begin; start < item.clip_end(); start += tile) {
+    const int64_t left = item.clip_end() - start, tokens = left < tile ? left : tile;
+    tile_gradients<in_t, kWidth>(args, item, start, tokens, true, work);
+    input_gradient<in_t, kWidth>(args, item, row_at<in_t>(args.dx, 0, item.batch, start) + item.channel, args.dx.time,
+                                 tokens, work);
+  }
+}
+
+// The initial state's rows are tokens outside the clip, whose gradient the clip's first item takes along.
+template <typename in_t, int kWidth>
+void initial_state_gradient(const ConvBackwardArgs& args, const ConvItem& item, const Workspace<in_t>& work) {
+  const int64_t tile = tile_tokens(args), history = args.width - 1;
+  const int64_t state_begin = args.reverse[0] ? item.length : -history;
+  for (int64_t state_row = 0; state_row < history; state_row += tile) {
+    const int64_t left = history - state_row, tokens = left < tile ? left : tile;
+    tile_gradients<in_t, kWidth>(args, item, state_begin + state_row, tokens, false, work);
+    in_t* out = row_at<in_t>(args.dinitial_state, 0, item.batch, state_row) + item.channel;
+    input_gradient<in_t, kWidth>(args, item, out, args.dinitial_state.time, tokens, work);
+  }
+}
+
+template <typename in_t>
+void zero_gradients(const ConvBackwardArgs& args, const ConvItem& item) {
+  using acc_t = Acc<in_t>;
+  const auto zero = [&](auto* row) { __builtin_memset(row, 0, std::size_t(item.channels) * sizeof *row); };
+  for (int64_t t = item.begin < item.length ? item.clip_end() : item.begin; t < item.end; ++t)
+    zero(row_at<in_t>(args.dx, 0, item.batch, t) + item.channel);
+  const int64_t sums = (item.batch * args.chunks + item.chunk) * args.directions;
+  for (int64_t i = sums * args.width; i < (sums + args.directions) * args.width; ++i)
+    zero(static_cast<acc_t*>(args.dweight) + i * args.channels + item.channel);
+  for (int64_t i = sums; args.dbias && i < sums + args.directions; ++i)
+    zero(static_cast<acc_t*>(args.dbias) + i * args.channels + item.channel);
+}
+
+template <typename in_t>
+void differentiate_items(const ConvBackwardArgs& args, int64_t begin, int64_t end) {
+  using acc_t = Acc<in_t>;
+  const int64_t history = args.width - 1;
+  Workspace<in_t> work;
+  work.tokens = tile_tokens(args) + history;
+  work.row = (args.split_channels + kLanes<acc_t> - 1) / kLanes<acc_t> * kLanes<acc_t>;
+  Scratch<in_t> zeros(work.row);
+  Scratch<const in_t*> rows(work.tokens + history);
+  Scratch<acc_t> gradient(args.directions * work.tokens * work.row);
+  Scratch<const acc_t*> inward(args.directions * work.tokens);
+  in_t* zero_row = zeros.take(work.row);
+  __builtin_memset(zero_row, 0, std::size_t(work.row) * sizeof(in_t));
+  work.zeros = zero_row;
+  work.rows = rows.take(work.tokens + history);
+  work.gradient = gradient.take(args.directions * work.tokens * work.row);
+  work.inward = inward.take(args.directions * work.tokens);
+  for (int64_t index = begin; index < end; ++index) {
+    const ConvItem item = conv_item(args, index);
+    zero_gradients<in_t>(args, item);
+    dispatch_width(args.width, [&]<int kWidth>(Width<kWidth>) {
+      input_gradients<in_t, kWidth>(args, item, work);
+      if (args.dinitial_state.data && item.chunk == 0) initial_state_gradient<in_t, kWidth>(args, item, work);
+    });
+  }
+}
+
+}  // namespace
+
+template <>
+void launch_causal_conv1d_backward<kIsa>(const ConvBackwardArgs& args, int64_t begin, int64_t end) {
+  dispatch_dtype(args.dtype, [&]<typename in_t>(Type<in_t>) { differentiate_items<in_t>(args, begin, end); });
+}
+
+}  // namespace ssamba

@@ -21,13 +21,14 @@ template <typename in_t, int kWidth>
 void filter_tile(const ConvForwardArgs& args, const ConvItem& item, const Taps<Acc<in_t>>& taps,
                  const in_t* const* rows, in_t* out, int64_t tokens) {
   using acc_t = Acc<in_t>;
-  for_vectors<acc_t>(item.channels, [&](int64_t channel, int count) {
-    Filter<in_t, kWidth> filter(taps, rows, channel, count);
-    in_t* y = out + channel;
-    for (int64_t i = 0; i < tokens; ++i, y += args.out.time) {
+  const bool silu = args.silu;
+  const int64_t stride = args.out.time;
+  for_vectors<acc_t>(item.channels, [&]<typename Count>(int64_t channel, Count count) {
+    Filter<in_t, kWidth, Count> filter(taps, rows, channel, count);
+    for (int64_t i = 0; i < tokens; ++i) {
       Vec<acc_t> value = filter(i);
-      if (args.silu) value *= sigmoid<acc_t>(value);
-      store_narrowed(y, value, count);
+      if (silu) value *= sigmoid<acc_t>(value);
+      store_narrowed(out + i * stride + channel, value, count);
     }
   });
 }

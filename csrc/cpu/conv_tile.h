@@ -86,13 +86,27 @@ inline void dispatch_width(int64_t width, Body body) {
   }
 }
 
+// The channels of one vector: all of its lanes, known when compiling, or the few that are left at the end of a row.
+template <typename acc_t>
+struct AllLanes {
+  constexpr operator int() const { return kLanes<acc_t>; }
+};
+
+// Calls body(channel, count) for each vector of `channels`.
+template <typename acc_t, typename Body>
+inline void for_vectors(int64_t channels, Body body) {
+  int64_t c = 0;
+  for (; c + kLanes<acc_t> <= channels; c += kLanes<acc_t>) body(c, AllLanes<acc_t>{});
+  if (c < channels) body(c, int(channels - c));
+}
+
 // The filter over one vector of channels, to be called for i = 0, 1, 2, ... in turn.
-template <typename in_t, int kWidth>
+template <typename in_t, int kWidth, typename Count>
 class Filter {
   using acc_t = Acc<in_t>;
 
  public:
-  Filter(const Taps<acc_t>& taps, const in_t* const* rows, int64_t channel, int count)
+  Filter(const Taps<acc_t>& taps, const in_t* const* rows, int64_t channel, Count count)
       : rows_(rows), channel_(channel), count_(count) {
     bias_ = taps.bias ? load_widened(taps.bias + channel, count) : Vec<acc_t>{};
     SSAMBA_LANES
@@ -111,23 +125,20 @@ class Filter {
     return y;
   }
 
-  // Row i + k, as of the last call.
-  Vec<acc_t> window(int k) const { return window_[k]; }
-
  private:
   const in_t* const* rows_;
   int64_t channel_;
-  int count_;
+  Count count_;
   Vec<acc_t> bias_, tap_[kWidth], window_[kWidth];
 };
 
 // Any width: rows and taps are read again for every token.
-template <typename in_t>
-class Filter<in_t, 0> {
+template <typename in_t, typename Count>
+class Filter<in_t, 0, Count> {
   using acc_t = Acc<in_t>;
 
  public:
-  Filter(const Taps<acc_t>& taps, const in_t* const* rows, int64_t channel, int count)
+  Filter(const Taps<acc_t>& taps, const in_t* const* rows, int64_t channel, Count count)
       : taps_(taps), rows_(rows), channel_(channel), count_(count) {}
 
   Vec<acc_t> operator()(int64_t i) const {
@@ -142,15 +153,8 @@ class Filter<in_t, 0> {
   const Taps<acc_t>& taps_;
   const in_t* const* rows_;
   int64_t channel_;
-  int count_;
+  Count count_;
 };
-
-// Calls body(channel, count) for each vector of `channels`.
-template <typename acc_t, typename Body>
-inline void for_vectors(int64_t channels, Body body) {
-  for (int64_t c = 0; c < channels; c += kLanes<acc_t>)
-    body(c, int(channels - c < kLanes<acc_t> ? channels - c : kLanes<acc_t>));
-}
 
 }  // namespace
 }  // namespace ssamba

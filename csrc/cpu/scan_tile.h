@@ -5,12 +5,13 @@
 #pragma once
 
 #include "../selective_scan.h"
+#include "rows_ahead.h"
 #include "simd.h"
 
 namespace ssamba {
 namespace {
 
-constexpr int kTileTokens = 32;
+constexpr int kTileTokens = 16;
 
 // States that one walk keeps in registers. What is left of N is walked in blocks of 4, then one by one.
 constexpr int kStateBlock = kVectorRegisters == 32 ? 16 : 8;
@@ -94,19 +95,6 @@ inline void store_states(acc_t* out, const acc_t* in, int64_t state, int count) 
     for (int i = 0; i < count; ++i) out[i * state + n] = in[n * kLanes<acc_t> + i];
 }
 
-// A channel vector touches one cache line of every row, a stride that hardware prefetchers do not follow: left alone,
-// waiting for memory takes longer than the scan.
-struct Ahead {
-  uintptr_t base = 0;
-  int64_t stride = 0;
-};
-
-template <typename in_t, typename Tensor>
-inline Ahead rows_ahead(const Tensor& x, const Lane& lane, int64_t start) {
-  const int64_t offset = lane.direction * x.direction + lane.batch * x.batch + start * x.time + lane.channel;
-  return {uintptr_t(x.data) + uintptr_t(offset * int64_t(sizeof(in_t))), x.time * int64_t(sizeof(in_t))};
-}
-
 template <typename acc_t>
 struct Tile {
   static constexpr int64_t kRow = kLanes<acc_t>;
@@ -116,7 +104,6 @@ struct Tile {
   alignas(64) acc_t slope[kTileTokens * kRow];  // of softplus, if asked for
   int tokens;
   int first, step;  // the order of the walk
-  Ahead ahead[4];   // rows to fetch while this tile is walked
 };
 
 inline int64_t tile_count(int64_t length) { return (length + kTileTokens - 1) / kTileTokens; }
@@ -134,9 +121,6 @@ inline void load_tile(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& l
   tile.tokens = int(length - start < kTileTokens ? length - start : kTileTokens);
   tile.first = reverse ? tile.tokens - 1 : 0;
   tile.step = reverse ? -1 : 1;
-  const int64_t next = reverse ? start - kTileTokens : start + kTileTokens;
-  tile.ahead[0] = rows_ahead<in_t>(args.u, lane, next);
-  tile.ahead[1] = rows_ahead<in_t>(args.delta, lane, next);
   const Vec<acc_t> bias = channel_values<acc_t>(args.delta_bias, args, lane);
   const in_t* u = at<in_t>(args.u, lane, start) + lane.channel;
   const in_t* delta = at<in_t>(args.delta, lane, start) + lane.channel;
@@ -178,6 +162,23 @@ inline int load_projections(Acc<in_t>* B, Acc<in_t>* C, const ScanArgs& args, co
   return tokens;
 }
 
+// The first row of tile number `index` in the order of the walk, and the way to its next row.
+template <typename in_t, typename Tensor>
+inline void add_rows(RowsAhead& rows, const Tensor& x, const Lane& first, int64_t index, int64_t length, bool reverse) {
+  if (!x.data) return;
+  const int64_t start = tile_start(index, length, reverse);
+  const int64_t last = (length - start < kTileTokens ? length - start : kTileTokens) - 1;
+  rows.add(at<in_t>(x, first, reverse ? start + last : start) + first.channel,
+           (reverse ? -x.time : x.time) * int64_t(sizeof(in_t)));
+}
+
+// For the rows of tile number `index`, if there is such a tile.
+template <typename acc_t, typename in_t>
+inline RowsAhead next_rows(const Split& split, int64_t index, int64_t length) {
+  const bool exists = index >= 0 && index < tile_count(length);
+  return RowsAhead(exists ? kTileTokens : 0, split.blocks, kLanes<acc_t> * int64_t(sizeof(in_t)));
+}
+
 // A * log2(e), so that exp(delta * A) is one exp2, as (N, lanes).
 template <typename acc_t>
 inline void load_decay(acc_t* out, const ScanArgs& args, const Lane& lane) {
@@ -202,15 +203,18 @@ inline void store_final_state(void* states, const acc_t* in, const ScanArgs& arg
   store_states(static_cast<acc_t*>(states) + row * args.state, in, args.state, lane.count);
 }
 
-// Walks one tile, updating the states (N, lanes) and, if asked, adding C_t . h_t to y (tokens, lanes).
-template <typename acc_t, int kStates, bool kOutput>
+// What a walk leaves in y (tokens, lanes): nothing, C_t . h_t, or that added to what is there.
+enum class Leave { nothing, y, sum };
+
+// Walks one tile, updating the states (N, lanes). The skip D u goes into y.
+template <typename acc_t, int kStates, Leave kLeave>
 inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
-                      acc_t* h_memory, acc_t* y) {
+                      Vec<acc_t> skip, acc_t* h_memory, acc_t* y, RowsAhead& rows_ahead) {
   constexpr int64_t row = kLanes<acc_t>;
+  RowsAhead rows = rows_ahead;
   Vec<acc_t> h[kStates];
   SSAMBA_LANES
   for (int n = 0; n < kStates; ++n) h[n] = load(h_memory + n * row);
-  const Ahead ahead[4] = {tile.ahead[0], tile.ahead[1], tile.ahead[2], tile.ahead[3]};
   int t = tile.first;
   for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
     const Vec<acc_t> delta = load(tile.delta + t * row);
@@ -218,40 +222,37 @@ inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* 
     const acc_t* b = B + t * state;
     const acc_t* c = C + t * state;
     Vec<acc_t> sum[2] = {};
-    for (const Ahead& rows : ahead) __builtin_prefetch(reinterpret_cast<void*>(rows.base + uintptr_t(t * rows.stride)));
+    if constexpr (kLeave != Leave::nothing) sum[0] = skip * load(tile.u + t * row);
+    if constexpr (kLeave == Leave::sum) sum[1] = load(y + t * row);
+    rows.fetch();
     SSAMBA_LANES
     for (int n = 0; n < kStates; ++n) {
       const Vec<acc_t> decayed = exp2(delta * load(decay + n * row)) * h[n];
       h[n] = delta_u * b[n] + decayed;
-      if constexpr (kOutput) sum[n & 1] += h[n] * c[n];
+      if constexpr (kLeave != Leave::nothing) sum[n & 1] += h[n] * c[n];
     }
-    if constexpr (kOutput) store(y + t * row, load(y + t * row) + (sum[0] + sum[1]));
+    if constexpr (kLeave != Leave::nothing) store(y + t * row, sum[0] + sum[1]);
   }
   SSAMBA_LANES
   for (int n = 0; n < kStates; ++n) store(h_memory + n * row, h[n]);
+  rows_ahead = rows;
 }
 
-// Walks all states of a tile; a null y asks for no output.
+// Walks all states of a tile. y may be null; otherwise it begins with the skip, unless `add`, which adds to what is
+// there.
 template <typename acc_t>
 inline void walk_states(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
-                        acc_t* h, acc_t* y) {
+                        Vec<acc_t> skip, acc_t* h, acc_t* y, bool add, RowsAhead& rows) {
   for_state_blocks<kStateBlock>(state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
     const int64_t first = n * kLanes<acc_t>;
-    if (y)
-      walk_tile<acc_t, kStates, true>(tile, decay + first, B + n, C + n, state, h + first, y);
+    const Vec<acc_t> skip_once = n == 0 ? skip : Vec<acc_t>{};
+    if (!y)
+      walk_tile<acc_t, kStates, Leave::nothing>(tile, decay + first, B + n, C + n, state, skip, h + first, y, rows);
+    else if (add || n > 0)
+      walk_tile<acc_t, kStates, Leave::sum>(tile, decay + first, B + n, C + n, state, skip_once, h + first, y, rows);
     else
-      walk_tile<acc_t, kStates, false>(tile, decay + first, B + n, C + n, state, h + first, y);
+      walk_tile<acc_t, kStates, Leave::y>(tile, decay + first, B + n, C + n, state, skip, h + first, y, rows);
   });
-}
-
-// Begins y of a tile with the skip D u; a later direction adds to what the first has left there.
-template <typename acc_t>
-inline void start_y(const Tile<acc_t>& tile, Vec<acc_t> skip, bool is_first, acc_t* y) {
-  constexpr int64_t row = kLanes<acc_t>;
-  for (int t = 0; t < tile.tokens; ++t) {
-    const Vec<acc_t> skipped = skip * load(tile.u + t * row);
-    store(y + t * row, is_first ? skipped : load(y + t * row) + skipped);
-  }
 }
 
 }  // namespace

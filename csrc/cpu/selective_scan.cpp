@@ -10,15 +10,20 @@
 namespace ssamba {
 namespace {
 
-// Wide splits share the loading of B and C, narrow ones keep more threads busy. Chosen by shape alone, as the order in
-// which the gradients of B and C are summed follows from it and must not depend on the number of threads.
-void split_channels(ScanArgs& args) {
-  constexpr int64_t kMostVectors = 4, kWantedItems = 6;
+// Wide splits share B and C and read long stretches of memory, narrow ones keep more threads busy: as many work items
+// as wanted, if splits between one vector and `most` vectors give them.
+void split_channels(ScanArgs& args, int64_t wanted_items, int64_t most_vectors) {
   const int64_t vector = SSAMBA_LAUNCH(scan_channel_vector, args.dtype);
   const int64_t vectors = (args.channels / args.groups + vector - 1) / vector;
-  const int64_t shared = args.batch * args.groups * vectors / kWantedItems;
-  args.split_channels = vector * std::clamp<int64_t>(shared, 1, kMostVectors);
+  const int64_t shared = args.batch * args.groups * vectors / wanted_items;
+  args.split_channels = vector * std::clamp<int64_t>(shared, 1, most_vectors);
 }
+
+// Forward, a split changes no bit of the result.
+void split_for_threads(ScanArgs& args) { split_channels(args, thread_count(), 12); }
+
+// Backward, the order in which dB and dC are summed follows from it: the shape alone decides, not the threads.
+void split_for_shape(ScanArgs& args) { split_channels(args, 4, 6); }
 
 int64_t splits(const ScanArgs& args) {
   return (args.channels / args.groups + args.split_channels - 1) / args.split_channels;
@@ -40,7 +45,7 @@ std::tuple<Tensor, Tensor> forward(const ScanTensors& s) {
   Tensor last_state = s.bidirectional ? empty({0}, s.acc(), s.u) : empty({s.batch, s.channels, s.state}, s.acc(), s.u);
   ScanForwardArgs args{};
   fill_scan_args(args, s);
-  split_channels(args);
+  split_for_threads(args);
   args.out = output(out, false);
   args.last_state = s.bidirectional ? nullptr : last_state.mutable_data_ptr();
   parallel_items(work_items(args), [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_scan, args, begin, end); });
@@ -74,7 +79,7 @@ ScanGradients backward(const ScanTensors& s, const Tensor& dout_given, const Opt
 
   ScanBackwardArgs args{};
   fill_scan_args(args, s);
-  split_channels(args);
+  split_for_shape(args);
   const int64_t S = splits(args);
   Tensor du = empty_like_shape(s.u, s.u.scalar_type()), ddelta = empty_like_shape(s.delta, s.u.scalar_type());
   Tensor dz = s.z ? empty_like_shape(*s.z, s.u.scalar_type()) : none;

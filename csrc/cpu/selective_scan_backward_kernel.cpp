@@ -7,9 +7,9 @@
 //
 // Shapes and work items as in the forward kernel. States are not saved by the forward pass: a first walk leaves a
 // checkpoint at every tile (and y, if there is a gate), then tiles are taken in the opposite order, their states
-// replayed from the checkpoint into a trace and the gradients walked back through it. dB and dC are summed over the
-// split's vectors lane by lane, and over lanes once a tile. All sums are float32 (float64 for float64), in an order
-// that only the shape decides.
+// replayed from the checkpoint into a trace and the gradients walked back through it. dB and dC are summed
+// over the lanes of a vector by a butterfly, then over the split's vectors. All sums are float32 (float64 for float64),
+// in an order that only the shape decides.
 
 #include "isa.h"
 #include "kernels.h"
@@ -23,6 +23,9 @@ namespace {
 // States that the adjoint walk keeps in registers: each needs two.
 constexpr int kAdjointBlock = kStateBlock / 2;
 
+// Rows between the one that the gate's gradient works on and the one that it fetches.
+constexpr int64_t kGateAhead = 8;
+
 template <typename acc_t>
 struct Workspace {
   Tile<acc_t> tile;
@@ -31,7 +34,7 @@ struct Workspace {
   acc_t *decay, *h, *g, *dA;  // (blocks, N, lanes)
   acc_t *dD, *dbias;          // (blocks, lanes)
   acc_t *B, *C;               // (tokens, N)
-  acc_t *dB, *dC;             // (tokens, N, lanes)
+  acc_t* dBC;                 // (tokens, 2 N): for each block of states its dB, then its dC, summed over vectors so far
   acc_t *decays, *states;     // (tokens, adjoint block, lanes): the trace; states begin with the one before the tile
   acc_t* checkpoints;         // (R, tiles, blocks, N, lanes)
   acc_t* dy_clip;             // (blocks, L, lanes): y, then dout * silu(z); only with a gate
@@ -43,7 +46,7 @@ struct Workspace {
     for (acc_t** p : {&decay, &h, &g, &dA}) *p = scratch.take(blocks * states_row);
     for (acc_t** p : {&dD, &dbias}) *p = scratch.take(blocks * row);
     for (acc_t** p : {&B, &C}) *p = scratch.take(kTileTokens * args.state);
-    for (acc_t** p : {&dB, &dC}) *p = scratch.take(kTileTokens * states_row);
+    dBC = scratch.take(kTileTokens * 2 * args.state);
     decays = scratch.take(kTileTokens * kAdjointBlock * row);
     states = scratch.take((kTileTokens + 1) * kAdjointBlock * row);
     checkpoints = scratch.take(args.directions * tile_count(args.length) * blocks * states_row);
@@ -54,7 +57,7 @@ struct Workspace {
   static int64_t elements(const ScanBackwardArgs& args, int64_t blocks) {
     constexpr int64_t row = kLanes<acc_t>;
     const int64_t states_row = args.state * row;
-    return blocks * (4 * states_row + 2 * row) + 2 * kTileTokens * (args.state + states_row) +
+    return blocks * (4 * states_row + 2 * row) + 4 * kTileTokens * args.state +
            (2 * kTileTokens + 1) * kAdjointBlock * row +
            args.directions * tile_count(args.length) * blocks * states_row +
            ((args.z.data ? 1 : 0) + (args.shared_u ? 1 : 0)) * blocks * args.length * row;
@@ -92,9 +95,10 @@ void replay_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, in
 // Walks the gradients of one tile back through the trace. `ddelta_A` gathers w . A log2(e), `ddelta_u` g . B.
 template <typename acc_t, int kStates>
 void adjoint_tile(const Tile<acc_t>& tile, const acc_t* dy, const acc_t* decay, const acc_t* B, const acc_t* C,
-                  int64_t state, const acc_t* decays, const acc_t* states, acc_t* g_memory, acc_t* dA_memory, acc_t* dB,
-                  acc_t* dC, acc_t* ddelta_A, acc_t* ddelta_u) {
+                  int64_t state, const acc_t* decays, const acc_t* states, acc_t* g_memory, acc_t* dA_memory,
+                  acc_t* dBC, acc_t* ddelta_A, acc_t* ddelta_u, RowsAhead& rows_ahead) {
   constexpr int64_t row = kLanes<acc_t>;
+  RowsAhead rows = rows_ahead;
   Vec<acc_t> g[kStates], dA[kStates];
   SSAMBA_LANES
   for (int n = 0; n < kStates; ++n) {
@@ -107,19 +111,21 @@ void adjoint_tile(const Tile<acc_t>& tile, const acc_t* dy, const acc_t* decay, 
     const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
     const acc_t *b = B + t * state, *c = C + t * state;
     const acc_t *before = states + i * kStates * row, *after = before + kStates * row, *a = decays + i * kStates * row;
-    acc_t *dB_t = dB + t * state * row, *dC_t = dC + t * state * row;
     Vec<acc_t> through_A = load(ddelta_A + t * row), through_B = load(ddelta_u + t * row);
+    Vec<acc_t> dBC_t[2 * kStates];
+    rows.fetch();
     SSAMBA_LANES
     for (int n = 0; n < kStates; ++n) {
       const Vec<acc_t> g_t = dy_t * c[n] + g[n];
-      store(dC_t + n * row, load(dC_t + n * row) + dy_t * load(after + n * row));
-      store(dB_t + n * row, load(dB_t + n * row) + g_t * delta_u);
+      dBC_t[n] = g_t * delta_u;
+      dBC_t[kStates + n] = dy_t * load(after + n * row);
       through_B += g_t * b[n];
       g[n] = g_t * load(a + n * row);
       const Vec<acc_t> w = g[n] * load(before + n * row);
       dA[n] += w * delta;
       through_A += w * load(decay + n * row);
     }
+    add_lane_sums<acc_t, 2 * kStates>(dBC_t, dBC + t * 2 * state);
     store(ddelta_A + t * row, through_A);
     store(ddelta_u + t * row, through_B);
   }
@@ -128,6 +134,7 @@ void adjoint_tile(const Tile<acc_t>& tile, const acc_t* dy, const acc_t* decay, 
     store(g_memory + n * row, g[n]);
     store(dA_memory + n * row, dA[n]);
   }
+  rows_ahead = rows;
 }
 
 // First walk of one direction: a checkpoint at every tile, and y if there is a gate.
@@ -143,16 +150,21 @@ void checkpoint_direction(const ScanBackwardArgs& args, const Split& split, int6
     load_decay(work.decay + i * states, args, lane);
     load_initial_state(work.h + i * states, args.initial_state, args, lane);
   }
+  const bool reverse = args.reverse[direction];
   for (int64_t index = 0; index < tile_count(length); ++index) {
-    const int64_t start = tile_start(index, length, args.reverse[direction]);
+    const int64_t start = tile_start(index, length, reverse);
     load_projections<in_t>(work.B, work.C, args, split, direction, start, length);
+    RowsAhead rows = next_rows<acc_t, in_t>(split, index + 1, length);
+    const Lane first = block_lane<acc_t>(args, split, direction, 0);
+    add_rows<in_t>(rows, args.u, first, index + 1, length, reverse);
+    add_rows<in_t>(rows, args.delta, first, index + 1, length, reverse);
     for (int64_t i = 0; i < split.blocks; ++i, checkpoint += states) {
       const Lane lane = block_lane<acc_t>(args, split, direction, i);
       __builtin_memcpy(checkpoint, work.h + i * states, std::size_t(states) * sizeof(acc_t));
       load_tile<in_t, false>(work.tile, args, lane, start, length);
       acc_t* y = args.z.data ? work.dy_clip + (i * args.length + start) * row : nullptr;
-      if (y) start_y(work.tile, channel_values<acc_t>(args.D, args, lane), direction == 0, y);
-      walk_states(work.tile, work.decay + i * states, work.B, work.C, args.state, work.h + i * states, y);
+      walk_states(work.tile, work.decay + i * states, work.B, work.C, args.state,
+                  channel_values<acc_t>(args.D, args, lane), work.h + i * states, y, direction > 0, rows);
     }
   }
 }
@@ -161,16 +173,23 @@ void checkpoint_direction(const ScanBackwardArgs& args, const Split& split, int6
 template <typename in_t>
 void differentiate_gate(const ScanBackwardArgs& args, const Split& split, int64_t length, Workspace<Acc<in_t>>& work) {
   using acc_t = Acc<in_t>;
-  for (int64_t i = 0; i < split.blocks; ++i) {
-    const Lane lane = block_lane<acc_t>(args, split, 0, i);
-    acc_t* y = work.dy_clip + i * args.length * kLanes<acc_t>;
-    for (int64_t t = 0; t < length; ++t, y += kLanes<acc_t>) {
+  constexpr int64_t row = kLanes<acc_t>;
+  const Lane first = block_lane<acc_t>(args, split, 0, 0);
+  RowsAhead rows(length, split.blocks, row * int64_t(sizeof(in_t)));
+  rows.add(at<in_t>(args.z, first, kGateAhead) + first.channel, args.z.time * int64_t(sizeof(in_t)));
+  rows.add(at<in_t>(args.dout, first, kGateAhead) + first.channel, args.dout.time * int64_t(sizeof(in_t)));
+  rows.add(at<in_t>(args.dz, first, kGateAhead) + first.channel, args.dz.time * int64_t(sizeof(in_t)));
+  for (int64_t t = 0; t < length; ++t) {
+    for (int64_t i = 0; i < split.blocks; ++i) {
+      const Lane lane = block_lane<acc_t>(args, split, 0, i);
+      acc_t* y = work.dy_clip + (i * args.length + t) * row;
       const Vec<acc_t> z = load_widened(at<in_t>(args.z, lane, t) + lane.channel, lane.count);
       const Vec<acc_t> dout = load_widened(at<in_t>(args.dout, lane, t) + lane.channel, lane.count);
       const Vec<acc_t> gate = sigmoid<acc_t>(z);
       const Vec<acc_t> dz = dout * load(y) * (gate * (acc_t(1) + z * (acc_t(1) - gate)));
       store_narrowed(at<in_t>(args.dz, lane, t) + lane.channel, dz, lane.count);
       store(y, dout * z * gate);
+      rows.fetch();
     }
   }
 }
@@ -178,7 +197,7 @@ void differentiate_gate(const ScanBackwardArgs& args, const Split& split, int64_
 // The gradients of one tile and vector of channels, once dB and dC of the tile hold what earlier vectors added.
 template <typename in_t>
 void differentiate_tile(const ScanBackwardArgs& args, const Lane& lane, int64_t start, int64_t length, int64_t i,
-                        const Acc<in_t>* checkpoint, Workspace<Acc<in_t>>& work) {
+                        const Acc<in_t>* checkpoint, Workspace<Acc<in_t>>& work, RowsAhead& rows) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
   const int64_t states = args.state * row;
@@ -199,7 +218,7 @@ void differentiate_tile(const ScanBackwardArgs& args, const Lane& lane, int64_t 
                                 work.states);
     adjoint_tile<acc_t, kStates>(tile, dy, decay + n * row, work.B + n, work.C + n, args.state, work.decays,
                                  work.states, work.g + i * states + n * row, work.dA + i * states + n * row,
-                                 work.dB + n * row, work.dC + n * row, work.ddelta, work.du);
+                                 work.dBC + 2 * n, work.ddelta, work.du, rows);
   });
 
   const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
@@ -249,19 +268,30 @@ void differentiate_direction(const ScanBackwardArgs& args, const Split& split, i
     load_decay(work.decay + i * states, args, lane);
     load_initial_state(work.g + i * states, args.dlast_state, args, lane);
   }
+  const bool reverse = args.reverse[direction];
   for (int64_t index = tile_count(length) - 1; index >= 0; --index) {
-    const int64_t start = tile_start(index, length, args.reverse[direction]);
+    const int64_t start = tile_start(index, length, reverse);
+    RowsAhead rows = next_rows<acc_t, in_t>(split, index - 1, length);
+    if (index > 0) {
+      const Lane first = block_lane<acc_t>(args, split, direction, 0);
+      add_rows<in_t>(rows, args.u, first, index - 1, length, reverse);
+      add_rows<in_t>(rows, args.delta, first, index - 1, length, reverse);
+      add_rows<in_t>(rows, args.du, first, index - 1, length, reverse);
+      add_rows<in_t>(rows, args.ddelta, first, index - 1, length, reverse);
+    }
     const int tokens = load_projections<in_t>(work.B, work.C, args, split, direction, start, length);
-    __builtin_memset(work.dB, 0, std::size_t(tokens * states) * sizeof(acc_t));
-    __builtin_memset(work.dC, 0, std::size_t(tokens * states) * sizeof(acc_t));
+    __builtin_memset(work.dBC, 0, std::size_t(tokens * 2 * args.state) * sizeof(acc_t));
     for (int64_t i = 0; i < split.blocks; ++i)
       differentiate_tile<in_t>(args, block_lane<acc_t>(args, split, direction, i), start, length, i,
-                               checkpoints + (index * split.blocks + i) * states, work);
+                               checkpoints + (index * split.blocks + i) * states, work, rows);
     for (int t = 0; t < tokens; ++t) {
-      sum_lanes(work.dB + t * states, args.state,
-                projection_gradient<acc_t>(args.dB, args, split, direction, start + t));
-      sum_lanes(work.dC + t * states, args.state,
-                projection_gradient<acc_t>(args.dC, args, split, direction, start + t));
+      acc_t* dB = projection_gradient<acc_t>(args.dB, args, split, direction, start + t);
+      acc_t* dC = projection_gradient<acc_t>(args.dC, args, split, direction, start + t);
+      for_state_blocks<kAdjointBlock>(args.state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
+        const acc_t* sums = work.dBC + t * 2 * args.state + 2 * n;
+        __builtin_memcpy(dB + n, sums, kStates * sizeof(acc_t));
+        __builtin_memcpy(dC + n, sums + kStates, kStates * sizeof(acc_t));
+      });
     }
   }
   for (int64_t i = 0; i < split.blocks; ++i) {

@@ -45,16 +45,13 @@ struct Workspace {
 
 template <typename in_t>
 void scan_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, int64_t length, Workspace<Acc<in_t>>& work,
-               Acc<in_t>* decay, Acc<in_t>* h, Acc<in_t>* y) {
+               Acc<in_t>* decay, Acc<in_t>* h, Acc<in_t>* y, RowsAhead& rows) {
   using acc_t = Acc<in_t>;
-  const bool is_first = lane.direction == 0, is_last = lane.direction == args.directions - 1;
   Tile<acc_t>& tile = work.tile;
   load_tile<in_t, false>(tile, args, lane, start, length);
-  if (is_last && args.z.data) tile.ahead[2] = rows_ahead<in_t>(args.z, lane, start);
-  if (is_last) tile.ahead[3] = rows_ahead<in_t>(args.out, lane, start);
-  start_y(tile, channel_values<acc_t>(args.D, args, lane), is_first, y);
-  walk_states(tile, decay, work.B, work.C, args.state, h, y);
-  if (is_last) finish_tile<in_t>(args, lane, start, tile, y);
+  const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
+  walk_states(tile, decay, work.B, work.C, args.state, skip, h, y, lane.direction > 0, rows);
+  if (lane.direction == args.directions - 1) finish_tile<in_t>(args, lane, start, tile, y);
 }
 
 template <typename in_t>
@@ -68,13 +65,22 @@ void scan_direction(const ScanForwardArgs& args, const Split& split, int64_t dir
     load_decay(work.decay + i * states, args, lane);
     load_initial_state(work.h + i * states, args.initial_state, args, lane);
   }
+  const bool reverse = args.reverse[direction];
   for (int64_t index = 0; index < tile_count(length); ++index) {
-    const int64_t start = tile_start(index, length, args.reverse[direction]);
+    const int64_t start = tile_start(index, length, reverse);
     load_projections<in_t>(work.B, work.C, args, split, direction, start, length);
+    RowsAhead rows = next_rows<acc_t, in_t>(split, index + 1, length);
+    const Lane first = block_lane<acc_t>(args, split, direction, 0);
+    add_rows<in_t>(rows, args.u, first, index + 1, length, reverse);
+    add_rows<in_t>(rows, args.delta, first, index + 1, length, reverse);
+    if (direction == args.directions - 1) {
+      add_rows<in_t>(rows, args.z, first, index + 1, length, reverse);
+      add_rows<in_t>(rows, args.out, first, index + 1, length, reverse);
+    }
     for (int64_t i = 0; i < split.blocks; ++i) {
+      const Lane lane = block_lane<acc_t>(args, split, direction, i);
       acc_t* y = args.directions > 1 ? work.y + (i * args.length + start) * row : work.y;
-      scan_tile<in_t>(args, block_lane<acc_t>(args, split, direction, i), start, length, work, work.decay + i * states,
-                      work.h + i * states, y);
+      scan_tile<in_t>(args, lane, start, length, work, work.decay + i * states, work.h + i * states, y, rows);
     }
   }
   for (int64_t i = 0; i < split.blocks; ++i)

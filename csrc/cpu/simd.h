@@ -191,9 +191,9 @@ inline Vec<float> exp2(Vec<float> x) {
 #if defined(__AVX512F__)
   const Vec<float> f = Vec<float>(_mm512_reduce_ps(__m512(x), 0x09));  // x - floor(x)
 #else
-  // Beyond these bounds 2^x is not a normal float. Written so that a NaN passes through.
+  // Beyond these bounds 2^x is no normal float. Written so that a NaN passes through.
   x = x < -126.0f ? broadcast(-126.0f) : x;
-  x = x > 127.99999f ? broadcast(127.99999f) : x;
+  x = x > 128.0f ? broadcast(128.0f) : x;  // 2^128 comes out as infinity
   using Int = VecLike<int32_t, float>;
   Int whole = __builtin_convertvector(x, Int);
   whole += x < __builtin_convertvector(whole, Vec<float>);  // truncation to floor: a true lane is -1
@@ -216,7 +216,7 @@ inline Vec<float> exp2(Vec<float> x) {
 inline Vec<double> exp2(Vec<double> x) {
   using Int = VecLike<int64_t, double>;
   Vec<double> bounded = x < -1022.0 ? broadcast(-1022.0) : x;
-  bounded = bounded > 1023.0 ? broadcast(1023.0) : bounded;
+  bounded = bounded > 1024.0 ? broadcast(1024.0) : bounded;  // 2^1024 comes out as infinity
   const double round_magic = 6755399441055744.0;  // 1.5 * 2^52: adding it leaves the rounded integer in the low bits
   const Vec<double> rounded = bounded + round_magic;
   const Int whole = Int(rounded) << 52;
@@ -255,12 +255,12 @@ inline Vec<double> log1p_unit(Vec<double> e) {
   return e;
 }
 
-// log(1 + exp(x)), the identity above 20 as in torch.
+// log(1 + exp(x)), the identity above 20 as in torch: in float32 that is what the sum rounds to.
 template <typename T>
 inline Vec<T> softplus(Vec<T> x) {
-  const Vec<T> magnitude = x < T(0) ? -x : x;
-  const Vec<T> positive = x < T(0) ? Vec<T>{} : x;
-  const Vec<T> y = positive + log1p_unit(exp<T>(-magnitude));
+  const Vec<T> positive = x < T(0) ? Vec<T>{} : x;  // a NaN stays
+  const Vec<T> y = positive + log1p_unit(exp<T>(x - positive - positive));
+  if constexpr (sizeof(T) == sizeof(float)) return y;
   return x > T(20) ? x : y;
 }
 

@@ -30,17 +30,16 @@ inline Vec<T> fold_all(Vec<T>* v) {
     return v[0];
 }
 
-// rows (count, lanes) -> out (count): the sum of each row.
-template <typename T>
-inline void sum_lanes(const T* rows, int64_t count, T* out) {
-  constexpr int64_t lanes = kLanes<T>;
-  for (; count >= lanes; count -= lanes, rows += lanes * lanes, out += lanes) {
-    Vec<T> v[lanes];
-    SSAMBA_LANES
-    for (int i = 0; i < lanes; ++i) v[i] = load(rows + i * lanes);
-    store(out, fold_all<T, lanes / 2>(v));
+// Adds the sums over the lanes of kCount vectors to `out` (kCount), and spoils the vectors.
+template <typename T, int kCount>
+inline void add_lane_sums(Vec<T>* v, T* out) {
+  constexpr int lanes = kLanes<T>;
+  if constexpr (kCount >= lanes) {
+    store(out, load(out) + fold_all<T, lanes / 2>(v));
+    if constexpr (kCount > lanes) add_lane_sums<T, kCount - lanes>(v + lanes, out + lanes);
+  } else {
+    for (int i = 0; i < kCount; ++i) out[i] += horizontal_sum<T>(v[i]);
   }
-  for (; count > 0; --count, rows += lanes) *out++ = horizontal_sum<T>(load(rows));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-"""`ssamba doctor`: what is installed, which kernels run here and whether they are right, and what to do about the rest."""
+"""`ssamba doctor`: what is installed, which kernels run here, whether they are right, and what to do about the rest."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ REQUIRED = (
     "safetensors",
     "accelerate",
     "sklearn",
+    "matplotlib",
     "tensorboard",
     "tqdm",
     "yaml",
@@ -40,7 +41,7 @@ DISTRIBUTIONS = {
 def run(stream: TextIO) -> int:
     """Writes the report to `stream`; returns 0, or 1 if there is a problem."""
     advice: list[str] = []
-    _machine(stream, advice)
+    _machine(stream)
     _packages(stream, advice)
     if not advice:
         _kernels(stream, advice)
@@ -52,11 +53,9 @@ def run(stream: TextIO) -> int:
     return 1 if advice else 0
 
 
-def _machine(stream: TextIO, advice: list[str]) -> None:
+def _machine(stream: TextIO) -> None:
     print(f"system           {platform.system()} {platform.machine()}, {os.cpu_count()} cores", file=stream)
     print(f"python           {platform.python_version()} at {sys.executable}", file=stream)
-    if sys.version_info < (3, 10):
-        advice.append(f"Python {platform.python_version()} is too old: make an environment with Python 3.10 or newer.")
 
 
 def _packages(stream: TextIO, advice: list[str]) -> None:

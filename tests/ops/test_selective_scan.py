@@ -35,7 +35,8 @@ def check(inputs: dict, reverse: bool, lengths=None) -> None:
 
     generator = torch.Generator().manual_seed(9)
     upstream = [
-        torch.randn(x.shape, generator=generator, dtype=torch.float64).to(a.dtype) for x, a in zip(expected, actual)
+        torch.randn(x.shape, generator=generator, dtype=torch.float64).to(a.dtype)
+        for x, a in zip(expected, actual, strict=True)
     ]
     torch.autograd.backward(expected, [x.double() for x in upstream])
     torch.autograd.backward(actual, upstream)

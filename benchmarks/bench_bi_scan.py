@@ -1,0 +1,78 @@
+"""bi_scan, forward and with its gradient: softplus, skip and gate included.
+
+`floor_ratio` is the time over the arithmetic floor measured in the same run (benchmarks/floor.py); for forward + backward
+too it is the forward floor.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from floor import scan_floor_ns
+from scan_providers import PROVIDERS, bi_scan_inputs
+
+# B, L, D, N. The first is the shape of the project's targets; the others are one layer of tiny and base.
+SHAPES = [(1, 4096, 384, 16), (8, 513, 384, 16), (1, 22528, 384, 16), (4, 513, 1536, 16)]
+TARGET = SHAPES[0]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CASES = [(shape, "float32", provider) for shape in SHAPES for provider in PROVIDERS if shape == TARGET or provider == "ssamba"]
+CASES += [(TARGET, "bfloat16", "ssamba")]
+
+
+def check_against_reference(provider: str, dtype: torch.dtype) -> None:
+    """Once before timing, on a small shape: a fast wrong result is no result."""
+    small = bi_scan_inputs(2, 50, 24, 16, dtype)
+    expected = PROVIDERS["reference"](**{name: x.double() for name, x in small.items()})
+    tolerance = 1e-4 if dtype == torch.float32 else 5e-2
+    torch.testing.assert_close(PROVIDERS[provider](**small).double(), expected, rtol=tolerance, atol=tolerance)
+
+
+def report(benchmark, shape, dtype_name: str) -> None:
+    batch, length, channels, state = shape
+    cores = torch.get_num_threads()
+    ns = benchmark.stats.stats.median * 1e9 * cores / (2 * batch * length * channels)
+    benchmark.extra_info.update(
+        shape=dict(zip("BLDN", shape, strict=True)),
+        dtype=dtype_name,
+        threads=cores,
+        ns_per_token_channel_direction_core=round(ns, 3),
+        floor_ns=round(scan_floor_ns(state), 3),
+        floor_ratio=round(ns / scan_floor_ns(state), 3),
+    )
+
+
+def rounds(provider: str) -> dict:
+    return {"rounds": 15, "warmup_rounds": 3} if provider == "ssamba" else {"rounds": 3, "warmup_rounds": 1}
+
+
+def name(case) -> str:
+    shape, dtype, provider = case
+    return "-".join(f"{letter}{size}" for letter, size in zip("BLDN", shape, strict=True)) + f"-{dtype}-{provider}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_forward(benchmark, case):
+    shape, dtype, provider = case
+    check_against_reference(provider, DTYPES[dtype])
+    benchmark.group = f"bi_scan forward {shape} {dtype}"
+    inputs = bi_scan_inputs(*shape, DTYPES[dtype])
+    with torch.no_grad():
+        benchmark.pedantic(PROVIDERS[provider], kwargs=inputs, **rounds(provider))
+    if benchmark.enabled:
+        report(benchmark, shape, dtype)
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_forward_and_backward(benchmark, case):
+    shape, dtype, provider = case
+    check_against_reference(provider, DTYPES[dtype])
+    benchmark.group = f"bi_scan forward + backward {shape} {dtype}"
+    inputs = {name: x.requires_grad_() for name, x in bi_scan_inputs(*shape, DTYPES[dtype]).items()}
+    upstream = torch.randn(shape[:3], generator=torch.Generator().manual_seed(1)).to(DTYPES[dtype])
+
+    def step():
+        torch.autograd.grad(PROVIDERS[provider](**inputs), list(inputs.values()), upstream)
+
+    benchmark.pedantic(step, **rounds(provider))
+    if benchmark.enabled:
+        report(benchmark, shape, dtype)

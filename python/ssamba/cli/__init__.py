@@ -1,0 +1,101 @@
+"""The command `ssamba`: one verb for each thing a person does with the package."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module, metadata
+
+from .arguments import Parser, UsageError
+
+VERBS = {
+    "pretrain": "learn from unlabelled audio",
+    "finetune": "train a classifier, from a pretrained model or from scratch",
+    "evaluate": "measure a fine-tuned model on labelled audio",
+    "predict": "labels and scores of audio files",
+    "embed": "features of audio files, for use elsewhere",
+    "stats": "mean and standard deviation of a data set",
+    "doctor": "what is installed, and does it work here",
+    "demo": "the whole story on spoken words made on the spot",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0 done, 1 failed or incomplete, 2 wrong use, 130/143 stopped."""
+    argv = _with_dashes(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    try:
+        return _run(argv)
+    except SystemExit as stop:  # argparse, after --help or --version
+        return int(stop.code or 0)
+    except BrokenPipeError:  # the reader of our output has gone, as in `ssamba predict ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("ssamba: stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"ssamba: {'' if code >= 128 else 'error: '}{' '.join(str(error).split())}", file=sys.stderr)
+        return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The exit code of an error whose message is meant for the user; None for a bug."""
+    if hasattr(error, "exit_code"):  # Interrupted, NonFiniteError
+        return error.exit_code
+    return 2 if isinstance(error, (UsageError, ValueError, OSError, ImportError)) else None
+
+
+def _run(argv: list[str]) -> int:
+    verb = next((argument for argument in argv if not argument.startswith("-")), None)
+    parser = _parser()
+    if verb is None or argv[0] != verb:
+        parser.parse_args(argv)  # --help, --version, or an error
+        parser.print_help()
+        return 2
+    if verb not in VERBS:
+        raise UsageError.unknown("verb", verb, VERBS, "see ssamba --help")
+    module = import_module(f".{verb}", __name__)
+    verb_parser = Parser(
+        prog=f"ssamba {verb}",
+        description=module.DESCRIPTION,
+        epilog=f"example:\n{module.EXAMPLE}",
+    )
+    module.add_arguments(verb_parser)
+    verb_parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return module.run(verb_parser.parse_args(argv[1:]))
+
+
+def _parser() -> Parser:
+    width = max(map(len, VERBS))
+    listing = "\n".join(f"  {verb:{width}}  {summary}" for verb, summary in VERBS.items())
+    parser = Parser(
+        prog="ssamba",
+        usage="ssamba VERB [options]",
+        description="Self-supervised audio models with bidirectional Mamba.",
+        epilog=f"verbs:\n{listing}\n\nssamba VERB --help explains a verb and shows an example.",
+    )
+    parser.add_argument("--version", action="version", version=f"ssamba {_version()}")
+    return parser
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ssamba")
+    except metadata.PackageNotFoundError:
+        return "(run from source, not installed)"
+
+
+def _with_dashes(argv: list[str]) -> list[str]:
+    """--batch_size means --batch-size."""
+    named = [argument.partition("=") for argument in argv]
+    return [
+        name.replace("_", "-") + is_ + value if name.startswith("--") else name + is_ + value
+        for name, is_, value in named
+    ]

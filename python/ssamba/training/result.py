@@ -1,0 +1,68 @@
+"""What a finished run hands back, and what it says at the end."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .checkpoints import resolve_checkpoint
+from .loop import TrainingLoop
+from .progress import say
+from .start import Data
+
+
+@dataclass
+class RunResult:
+    """How a run ended: `status` is "finished", "stopped early" or "already finished".
+
+    `checkpoint` is the best checkpoint by validation (the last one if nothing was held out), `best` its validation
+    values, `best_step` its step; `skipped` are the (path, reason) of files left out.
+    """
+
+    directory: Path
+    checkpoint: Path
+    status: str
+    step: int
+    best_step: int
+    best: dict[str, float]
+    skipped: list[tuple[str, str]]
+
+
+def report_skipped(skipped: list[tuple[str, str]], shown: int = 20) -> None:
+    """Name and count on stderr the files that were left out."""
+    for path, reason in skipped[:shown]:
+        print(f"skipped {reason if reason.startswith(str(path)) else f'{path}: {reason}'}", file=sys.stderr)
+    if len(skipped) > shown:
+        print(f"... and {len(skipped) - shown} more", file=sys.stderr)
+    if skipped:
+        print("1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped", file=sys.stderr)
+
+
+def run_to_end(loop: TrainingLoop, resume: bool, data: Data) -> RunResult:
+    """Run the loop, say how it ended and which files were left out (also after a signal or an error)."""
+    try:
+        status = loop.run(resume)
+    finally:
+        if loop.accelerator.is_main_process:
+            report_skipped(data.skipped)
+    position, directory = loop.position, loop.directory
+    result = RunResult(
+        directory=directory.path,
+        checkpoint=resolve_checkpoint(directory.path),
+        status=status,
+        step=position.step,
+        best_step=position.best_step,
+        best=dict(position.best),
+        skipped=data.skipped,
+    )
+    if loop.accelerator.is_main_process and not loop.settings.quiet:
+        best = ", ".join(f"{name} {value:.4f}" for name, value in result.best.items())
+        best = (
+            f"best at step {result.best_step}: {best}"
+            if best
+            else "nothing was held out, so the last checkpoint stands"
+        )
+        say(f"{status} at step {result.step}; {best}")
+        say(str(result.checkpoint))
+    return result

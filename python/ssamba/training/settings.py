@@ -1,0 +1,257 @@
+"""Settings of the training programs: one dataclass field is one keyword, one command line option, one YAML key.
+
+This module imports nothing but the standard library, so that the command line can print its help at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    group: str,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    affects_result: bool = True,
+    positional: bool = False,
+) -> Any:
+    """A dataclass field with what its command line option needs to know: help text, group, and allowed values.
+
+    `minimum` and `maximum` are inclusive, `above` is exclusive. `affects_result=False` marks what a resumed run may
+    change (number of workers, how often to log); `positional` arguments come without a name. `default=REQUIRED`
+    makes the option required.
+    """
+    limits = {"minimum": minimum, "above": above, "maximum": maximum}
+    metadata = {"help": help, "group": group, "choices": choices, "affects_result": affects_result, **limits}
+    metadata["positional"] = positional
+    return field(default=default, metadata=metadata)
+
+
+REQUIRED = dataclasses.MISSING
+
+
+def plain_type(annotation: Any) -> tuple[type, bool]:
+    """(type, may be None) of a field annotation such as `int | None`; a tuple of paths counts as tuple."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        (inner,) = (kind for kind in typing.get_args(annotation) if kind is not type(None))
+        return plain_type(inner)[0], True
+    return typing.get_origin(annotation) or annotation, False
+
+
+def convert(name: str, value: Any, annotation: Any) -> Any:
+    """`value` as the field's type, where that is lossless ("1e-4" and 3 are floats, 2.5 is no int); else ValueError."""
+    kind, optional = plain_type(annotation)
+    if value is None and optional:
+        return None
+    if kind is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if kind is tuple:
+        return (str(value),) if isinstance(value, (str, os.PathLike)) else tuple(str(item) for item in value)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    if kind in (int, float) and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = kind(value)
+        except ValueError:
+            number = None
+        if number is not None and (isinstance(value, str) or number == value):
+            return number
+    expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+    raise ValueError(f"{name} is {value!r}, expected {expected}")
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """Base of all settings: converts and checks every field by its type and limits; raises ValueError naming it."""
+
+    def __post_init__(self) -> None:
+        annotations = typing.get_type_hints(type(self))
+        for item in dataclasses.fields(self):
+            value = convert(item.name, getattr(self, item.name), annotations[item.name])
+            setattr(self, item.name, value)
+            if value is not None:
+                _check_limits(item.name, value, item.metadata)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields by name, JSON-able."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+def _check_limits(name: str, value: Any, metadata: Any) -> None:
+    choices = metadata.get("choices")
+    if choices and value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of: {', '.join(choices)}")
+    if isinstance(value, float) and value != value:
+        raise ValueError(f"{name} is not a number")
+    if metadata.get("minimum") is not None and value < metadata["minimum"]:
+        raise ValueError(f"{name} is {value}, expected at least {metadata['minimum']}")
+    if metadata.get("above") is not None and value <= metadata["above"]:
+        raise ValueError(f"{name} is {value}, expected more than {metadata['above']}")
+    if metadata.get("maximum") is not None and value > metadata["maximum"]:
+        raise ValueError(f"{name} is {value}, expected at most {metadata['maximum']}")
+
+
+@dataclass(kw_only=True)
+class DataSettings(Settings):
+    """Where labelled or unlabelled clips come from."""
+
+    data: str = option(
+        REQUIRED, "folder of class folders, flat folder, CSV (path,label) or SSAST JSON manifest", group="data"
+    )
+    label_csv: str | None = option(None, "label names for a JSON manifest (index,mid,display_name)", group="data")
+    audio_root: str | None = option(None, "folder that relative paths in a CSV or JSON start from", group="data")
+    strict: bool = option(False, "stop at an unreadable, empty or silent file instead of skipping it", group="data")
+    workers: int = option(0, "processes that read audio", group="data", minimum=0, affects_result=False)
+    cache: bool = option(False, "decode every clip once and keep all in memory", group="data", affects_result=False)
+
+
+@dataclass(kw_only=True)
+class ModelSettings(Settings):
+    """The shape of a model; whatever is None is taken from `size` (or from the pretrained model)."""
+
+    size: str | None = option(
+        None, "model size (default: the pretrained model's, or tiny)", group="model", choices=("tiny", "small", "base")
+    )
+    embed_dim: int | None = option(None, "width of a token", group="model", minimum=1)
+    depth: int | None = option(None, "number of layers", group="model", minimum=1)
+    layout: str | None = option(
+        None, "how layers are wired: plain, or as published", group="model", choices=("sequential", "paired")
+    )
+    norm: str | None = option(None, "normalisation of the layers", group="model", choices=("layernorm", "rmsnorm"))
+    drop_path: float | None = option(None, "stochastic depth rate of the last layer", group="model", minimum=0)
+    fshape: int | None = option(None, "mel bins in a patch", group="model", minimum=1)
+    tshape: int | None = option(None, "frames in a patch", group="model", minimum=1)
+    fstride: int | None = option(None, "mel bins between patches", group="model", minimum=1)
+    tstride: int | None = option(None, "frames between patches", group="model", minimum=1)
+    input_tdim: int | None = option(None, "frames of input, 10 ms each (default: what --seconds needs)", group="model")
+    seconds: float | None = option(
+        None,
+        "longest clip seen at once; longer ones are cropped (default: what input_tdim holds)",
+        group="data",
+        above=0,
+    )
+    mean: float | None = option(
+        None, "mean of the log-mel (default: the pretrained model's, or measured on the training clips)", group="data"
+    )
+    std: float | None = option(None, "standard deviation of the log-mel (default: as for mean)", group="data", above=0)
+
+
+@dataclass(kw_only=True)
+class TrainingSettings(DataSettings, ModelSettings):
+    """What pretraining and fine-tuning share."""
+
+    out: str = option(REQUIRED, "run directory to create", group="run")
+    resume: bool = option(
+        False, "continue the run in --out (starts it if there is none)", group="run", affects_result=False
+    )
+    validation: str | None = option(None, "held-out clips, in any form that --data takes", group="data")
+    validation_share: float = option(
+        0.1, "part of --data held out when --validation is not given; 0 for none", group="data", minimum=0, maximum=0.9
+    )
+    epochs: int = option(10, "passes over the training clips", group="optimisation", minimum=1)
+    max_steps: int | None = option(None, "train for this many steps instead of epochs", group="optimisation", minimum=1)
+    batch_size: int = option(32, "clips in a batch, for each process", group="optimisation", minimum=1)
+    accumulate: int = option(1, "batches whose gradients make one step", group="optimisation", minimum=1)
+    learning_rate: float = option(1e-4, "highest learning rate", group="optimisation", above=0)
+    warmup_steps: int | None = option(
+        None, "steps of linear warm-up (default: a tenth of all, 1000 at most)", group="optimisation", minimum=0
+    )
+    schedule: str = option(
+        "cosine", "learning rate after warm-up", group="optimisation", choices=("cosine", "linear", "constant")
+    )
+    final_learning_rate: float = option(
+        0.01, "learning rate at the end, as a part of the highest", group="optimisation", minimum=0, maximum=1
+    )
+    weight_decay: float = option(0.05, "of AdamW, for weight matrices only", group="optimisation", minimum=0)
+    beta1: float = option(0.95, "of AdamW", group="optimisation", minimum=0, maximum=0.99999)
+    beta2: float = option(0.999, "of AdamW", group="optimisation", minimum=0, maximum=0.999999)
+    clip_norm: float = option(1.0, "largest norm of the gradient; 0 for no clipping", group="optimisation", minimum=0)
+    precision: str = option("no", "mixed precision", group="optimisation", choices=("no", "bf16", "fp16"))
+    gradient_checkpointing: bool = option(
+        False, "compute layers twice to save memory; same numbers", group="optimisation", affects_result=False
+    )
+    device: str = option("auto", "where to train", group="run", choices=("auto", "cpu"))
+    seed: int = option(0, "of everything random", group="run", minimum=0)
+    validate_every: int | None = option(None, "steps between validations (default: an epoch)", group="run", minimum=1)
+    patience: int | None = option(None, "stop after this many validations without improvement", group="run", minimum=1)
+    save_every: int = option(500, "steps between checkpoints", group="run", minimum=1, affects_result=False)
+    log_every: int = option(10, "steps between lines of metrics.jsonl", group="run", minimum=1, affects_result=False)
+    quiet: bool = option(False, "no progress display", group="run", affects_result=False)
+
+
+@dataclass(kw_only=True)
+class PretrainSettings(TrainingSettings):
+    """Settings of `training.pretrain`: self-supervised learning from unlabelled clips.
+
+    `data` and `out` are required. Masking follows the published model: about 78 % of the patches, drawn as clusters.
+    """
+
+    objective: str = option(
+        "joint", "what to learn from masked patches", group="masking", choices=("joint", "discriminative", "generative")
+    )
+    generative_weight: float | None = option(None, "weight of reconstruction in joint", group="masking", minimum=0)
+    masked_patches: int | None = option(None, "masked patches a clip (default: 78 %)", group="masking", minimum=1)
+    masking: str | None = option(None, "shape of the mask", group="masking", choices=("cluster", "frame"))
+    min_cluster: int | None = option(None, "smallest side of a masked square", group="masking", minimum=1)
+    max_cluster: int | None = option(None, "largest side of a masked square", group="masking", minimum=1)
+
+
+@dataclass(kw_only=True)
+class FinetuneSettings(TrainingSettings):
+    """Settings of `training.finetune`: supervised learning, from a pretrained model or (pretrained=None) from scratch.
+
+    `data` (labelled) and `out` are required.
+    """
+
+    pretrained: str | None = option(
+        None, "pretraining run, checkpoint directory or published .pth (default: train from scratch)", group="model"
+    )
+    pooling: str = option(
+        "avgtok", "what the head reads: mean of tokens, or cls", group="model", choices=("avgtok", "cls")
+    )
+    freeze_encoder: bool = option(False, "train the head only (linear probe)", group="optimisation")
+    head_lr_multiplier: float = option(
+        1.0, "learning rate of the head, times the encoder's", group="optimisation", above=0
+    )
+    loss: str | None = option(
+        None,
+        "cross entropy or one-against-all (default: ce if each clip has one label)",
+        group="optimisation",
+        choices=("ce", "bce"),
+    )
+    select: str | None = option(
+        None,
+        "validation value that chooses the best checkpoint (default: accuracy for ce, map for bce)",
+        group="run",
+        choices=("accuracy", "map", "mauc", "loss"),
+    )
+    balance: bool = option(False, "draw clips so that all classes are equally frequent", group="augmentation")
+    freq_mask: int = option(0, "SpecAugment: widest mask in mel bins", group="augmentation", minimum=0)
+    time_mask: int = option(0, "SpecAugment: widest mask in frames", group="augmentation", minimum=0)
+    mixup: float = option(0.0, "part of the clips mixed with another", group="augmentation", minimum=0, maximum=1)
+    noise: bool = option(False, "add noise and shift in time", group="augmentation")
+
+
+@dataclass(kw_only=True)
+class EvaluateSettings(DataSettings):
+    """Settings of `training.evaluate`: measure a fine-tuned model on labelled clips."""
+
+    checkpoint: str = option(REQUIRED, "fine-tuning run or checkpoint directory", group="model")
+    out: str | None = option(None, "JSON file for the results", group="run")
+    batch_size: int = option(32, "clips in a batch", group="run", minimum=1)
+    pooling: str | None = option(
+        None, "what the head reads (default: as fine-tuned)", group="model", choices=("avgtok", "cls")
+    )
+    precision: str = option("no", "mixed precision", group="run", choices=("no", "bf16", "fp16"))
+    device: str = option("auto", "where to run", group="run", choices=("auto", "cpu"))
+    quiet: bool = option(False, "no progress display", group="run", affects_result=False)

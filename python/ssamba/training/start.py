@@ -1,0 +1,166 @@
+"""What every training program does first: devices, model sizes, data sets."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch.utils.data import Subset
+
+from ..config import SSAMBAConfig
+from ..data.dataset import AudioDataset
+from ..data.loader import class_balanced_weights, make_loader
+from ..data.manifest import Clip, Manifest, read_manifest
+from ..data.statistics import dataset_statistics
+from ..features import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, frame_count
+from .run_directory import fingerprint
+from .seeding import seed_for
+from .settings import DataSettings, ModelSettings, TrainingSettings
+
+SIZE_FIELDS = ("embed_dim", "depth", "layout", "norm", "drop_path", "fshape", "tshape", "fstride", "tstride")
+MEASURED_CLIPS = 1000
+
+
+def make_accelerator(precision: str, device: str) -> Accelerator:
+    """An Accelerator; raises ValueError if this machine cannot compute in `precision`."""
+    AcceleratorState._reset_state()  # a program may pretrain in bf16 and then fine-tune in float32
+    try:
+        accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu")
+    except ValueError as error:
+        raise ValueError(f"precision {precision} does not work here: {error}") from error
+    if precision == "fp16" and accelerator.device.type == "cpu":  # which accelerate would ignore
+        raise ValueError("precision fp16 needs a GPU; on the CPU use bf16 or no")
+    return accelerator
+
+
+def input_frames(settings: ModelSettings, default: int) -> int:
+    """Frames of input: as set, or what `seconds` needs, or `default`; raises ValueError if the two contradict."""
+    needed = None if settings.seconds is None else frame_count(round(settings.seconds * SAMPLE_RATE))
+    if settings.input_tdim is None:
+        return needed or default
+    if needed and needed > settings.input_tdim:
+        raise ValueError(
+            f"seconds {settings.seconds:g} makes {needed} frames, more than input_tdim {settings.input_tdim}; "
+            "leave one of the two out"
+        )
+    return settings.input_tdim
+
+
+def clip_seconds(settings: ModelSettings, config: SSAMBAConfig) -> float:
+    """Longest clip that is read at once: `seconds`, or what fills `input_tdim` frames."""
+    return settings.seconds or seconds_of(config.input_tdim)
+
+
+def seconds_of(frames: int) -> float:
+    """Shortest audio that makes so many frames."""
+    return ((frames - 1) * FRAME_SHIFT + FRAME_LENGTH) / SAMPLE_RATE
+
+
+def size_overrides(settings: ModelSettings) -> dict[str, Any]:
+    """The sizes that were set, by configuration field."""
+    return {name: getattr(settings, name) for name in SIZE_FIELDS if getattr(settings, name) is not None}
+
+
+def open_manifest(settings: DataSettings, source: str, **options: Any) -> Manifest:
+    """The manifest at `source`; `audio_root` applies to manifests only, not to folders."""
+    return read_manifest(source, settings.label_csv, None if os.path.isdir(source) else settings.audio_root, **options)
+
+
+def training_and_validation(settings: TrainingSettings, **options: Any) -> tuple[Manifest, Manifest | None]:
+    """Manifests to train on and to validate on (None if validation is off); raises ValueError if they share a file."""
+    manifest = open_manifest(settings, settings.data, **options)
+    if settings.validation is not None:
+        if "labels" not in options:
+            options = {**options, "classes": manifest.classes or None}
+        held_out = open_manifest(settings, settings.validation, **options)
+        shared = {os.path.realpath(c.path) for c in manifest.clips} & {os.path.realpath(c.path) for c in held_out.clips}
+        if shared:
+            raise ValueError(
+                f"{len(shared)} clips are in both data and validation, such as {min(shared)}; take them out of one"
+            )
+        return manifest, held_out
+    if settings.validation_share == 0:
+        return manifest, None
+    seed = seed_for(settings.seed, "hold out") % 2**32
+    kept, held_out = manifest.split(1 - settings.validation_share, settings.validation_share, seed=seed)
+    if not len(held_out) or not len(kept):
+        raise ValueError(
+            f"{len(manifest)} clips are too few to hold out {settings.validation_share:g} of each class for "
+            "validation; raise validation_share, give validation, or set validation_share to 0"
+        )
+    return kept, held_out
+
+
+@dataclass
+class Data:
+    """Data sets of a run and the loader to train from."""
+
+    train: AudioDataset
+    validation: AudioDataset | None
+    loader: Any
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(path, reason) of every file that was left out."""
+        return [*self.train.skipped, *(self.validation.skipped if self.validation else [])]
+
+    def facts(self, accelerator: Accelerator) -> dict[str, Any]:
+        """What a resumed run must share."""
+        sets = {"training_clips": self.train, "validation_clips": self.validation}
+        prints = {k: fingerprint([(c.path, c.labels) for c in v.clips]) if v else None for k, v in sets.items()}
+        return {**prints, "processes": accelerator.num_processes}
+
+
+def make_data(
+    settings: TrainingSettings,
+    train: Manifest,
+    validation: Manifest | None,
+    config: SSAMBAConfig,
+    balance: bool = False,
+) -> Data:
+    """Check all files; crops are random in training and from the start in validation."""
+    common = {
+        "sample_rate": config.sample_rate,
+        "seconds": clip_seconds(settings, config),
+        "seed": settings.seed,
+        "strict": settings.strict,
+        "min_seconds": seconds_of(config.tshape),
+        "cache": settings.cache,
+    }
+    train_set = AudioDataset(train, random_crop=True, **common)
+    validation_set = AudioDataset(validation, **common) if validation else None
+    loader = make_loader(
+        train_set,
+        settings.batch_size,
+        shuffle=True,
+        seed=settings.seed,
+        num_workers=settings.workers,
+        drop_last=len(train_set) >= settings.batch_size,
+        weights=class_balanced_weights(train_set) if balance else None,
+    )
+    return Data(train_set, validation_set, loader)
+
+
+def measured(settings: TrainingSettings, data: Data) -> dict[str, float]:
+    """`mean` and `std` of the log-mel: as set, or measured on the training clips (1000 of them, if there are more)."""
+    given = {name: getattr(settings, name) for name in ("mean", "std")}
+    if None in given.values():
+        chosen = random.Random(settings.seed).sample(range(len(data.train)), min(len(data.train), MEASURED_CLIPS))
+        sample = Manifest([Clip(data.train.clips[index].path) for index in chosen])
+        dataset = AudioDataset(sample, seconds=data.train.seconds, min_seconds=data.train.min_seconds)
+        statistics = dataset_statistics(dataset, num_workers=settings.workers)
+        given = {name: getattr(statistics, name) if value is None else value for name, value in given.items()}
+    return given
+
+
+def validation_loader(dataset: AudioDataset, settings: Any, accelerator: Accelerator) -> Any:
+    """This process's share of the clips, in order; no clip is seen twice."""
+    if len(dataset) < accelerator.num_processes:
+        raise ValueError(f"{len(dataset)} validation clips are fewer than {accelerator.num_processes} processes")
+    share = range(accelerator.process_index, len(dataset), accelerator.num_processes)
+    part = dataset if accelerator.num_processes == 1 else Subset(dataset, share)
+    return make_loader(part, settings.batch_size, shuffle=False, seed=0, num_workers=settings.workers)

@@ -1,0 +1,42 @@
+"""Drawing of patch masks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def sample_patch_mask(
+    batch: int, rows: int, cols: int, masked: int, min_cluster: int, max_cluster: int, seed: int
+) -> Tensor:
+    """Draws masks as clusters: squares of patches, placed at random until exactly `masked` patches of a clip are covered.
+
+    Each clip draws the side of its squares once, uniformly from min_cluster to max_cluster. Squares are placed uniformly over
+    all positions in which at least one patch is covered; what lies outside the grid is cut off. So each patch, at the border
+    or not, is covered by a square with the same probability. Of the last square, patches drawn at random are given back.
+
+    Clip b depends on (seed, b) and the other arguments alone: not on the batch size, the number of threads or the platform.
+
+    Args:
+        batch: clips, B.
+        rows: patches along frequency, at least 1.
+        cols: patches along time, at least 1.
+        masked: patches to mask in each clip, from 0 to rows * cols.
+        min_cluster: least side of a square in patches, at least 1. With 1 for both, single patches are drawn.
+        max_cluster: greatest side of a square in patches.
+        seed: any integer of 64 bits.
+
+    Returns:
+        bool (B, rows * cols) on the CPU, true where masked; the patch at (row, col) has index row * cols + col.
+
+    Raises:
+        RuntimeError: a number is out of its range; the message names it.
+
+    Source: Gong et al., "SSAST", arXiv 2110.09784, algorithm 1, without its preference for some places of the grid.
+    """
+    return torch.ops.ssamba.sample_patch_mask(batch, rows, cols, masked, min_cluster, max_cluster, seed)
+
+
+@torch.library.register_fake("ssamba::sample_patch_mask")
+def _fake(batch: int, rows: int, cols: int, masked: int, min_cluster: int, max_cluster: int, seed: int) -> Tensor:
+    return torch.empty((batch, rows * cols), dtype=torch.bool, device="cpu")

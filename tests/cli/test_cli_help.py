@@ -1,0 +1,60 @@
+"""Help is complete, fits 80 columns, and comes at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+
+import pytest
+from ssamba.cli import VERBS
+from ssamba.cli.embed import EmbedSettings
+from ssamba.cli.predict import PredictSettings
+from ssamba.cli.stats import StatsSettings
+from ssamba.training import EvaluateSettings, FinetuneSettings, PretrainSettings
+
+SETTINGS = {
+    "pretrain": PretrainSettings,
+    "finetune": FinetuneSettings,
+    "evaluate": EvaluateSettings,
+    "embed": EmbedSettings,
+    "predict": PredictSettings,
+    "stats": StatsSettings,
+}
+
+
+def test_top_help_names_every_verb(ssamba):
+    code, out, err = ssamba("--help")
+    assert (code, err) == (0, "")
+    assert all(re.search(rf"^  {verb} ", out, re.MULTILINE) for verb in VERBS)
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("verb", sorted(SETTINGS))
+def test_verb_help(verb, ssamba, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = ssamba(verb, "--help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert f"example:\n  ssamba {verb} " in out
+    for item in dataclasses.fields(SETTINGS[verb]):
+        option = item.name.upper() if item.metadata["positional"] else "--" + item.name.replace("_", "-")
+        assert re.search(rf"^  {option}\b", out, re.MULTILINE), option
+        assert item.metadata["help"].split()[0] in out
+
+
+def test_version(ssamba):
+    code, out, _ = ssamba("--version")
+    assert code == 0
+    assert out.startswith("ssamba ")
+
+
+def test_help_does_not_import_torch():
+    script = (
+        "import sys; from ssamba.cli import main; codes = [main([v, '--help']) for v in "
+        f"{sorted(SETTINGS)}] + [main(['--help'])]; "
+        "sys.exit(str(codes) if any(codes) or {'torch', 'numpy', 'accelerate'} & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
