@@ -15,7 +15,12 @@ from scan_providers import PROVIDERS, bi_scan_inputs
 SHAPES = [(1, 4096, 384, 16), (8, 513, 384, 16), (1, 22528, 384, 16), (4, 513, 1536, 16)]
 TARGET = SHAPES[0]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-CASES = [(shape, "float32", provider) for shape in SHAPES for provider in PROVIDERS if shape == TARGET or provider == "ssamba"]
+CASES = [
+    (shape, "float32", provider)
+    for shape in SHAPES
+    for provider in PROVIDERS
+    if shape == TARGET or provider == "ssamba"
+]
 CASES += [(TARGET, "bfloat16", "ssamba")]
 
 

@@ -121,7 +121,7 @@ template <>
 inline Bfloat16 narrow<Bfloat16>(float x) {  // round to nearest even; a NaN stays a NaN
   uint32_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
-  if (x != x) return {uint16_t((bits >> 16) | 0x40)};
+  if (x != x) return {0x7fc0};
   return {uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
 }
 
@@ -141,8 +141,11 @@ inline Vec<Acc<in_t>> load_widened(const in_t* p, int count) {
     if constexpr (__is_same(in_t, Bfloat16)) {
       VecLike<uint16_t, float> narrow_bits;
       __builtin_memcpy(&narrow_bits, p, sizeof narrow_bits);
-      const auto bits = __builtin_convertvector(narrow_bits, VecLike<uint32_t, float>) << 16;
-      return Vec<acc_t>(bits);
+#if defined(__AVX512F__)  // where GCC widens in four steps
+      return Vec<acc_t>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(__m256i(narrow_bits)), 16));
+#else
+      return Vec<acc_t>(__builtin_convertvector(narrow_bits, VecLike<uint32_t, float>) << 16);
+#endif
     } else {
       VecLike<Half, float> narrow_values;
       __builtin_memcpy(&narrow_values, p, sizeof narrow_values);
@@ -165,7 +168,7 @@ inline void store_narrowed(in_t* p, Vec<Acc<in_t>> v, int count) {
     using Bits = VecLike<uint32_t, float>;
     const Bits bits = Bits(v);
     const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    const Bits quiet = (bits >> 16) | 0x40;
+    const Bits quiet = Bits{} + 0x7fc0;
     const auto result = __builtin_convertvector(v == v ? rounded : quiet, VecLike<uint16_t, float>);
     __builtin_memcpy(p, &result, sizeof result);
   } else {

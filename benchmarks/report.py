@@ -1,0 +1,95 @@
+"""Turns a pytest-benchmark run into tables, so that no figure is typed by hand.
+
+pytest benchmarks --benchmark-only --benchmark-json=run.json
+python benchmarks/report.py run.json                                     # tables to read
+python benchmarks/report.py run.json --save benchmarks/results/cpu.json  # what is kept of a run
+python benchmarks/report.py benchmarks/results/cpu.json --readme README.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+BEGIN, END = "<!-- benchmarks: begin (written by benchmarks/report.py) -->", "<!-- benchmarks: end -->"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="JSON of pytest-benchmark, or what --save has kept")
+    parser.add_argument("--save", type=Path, help="keep the figures, without what is private to the machine")
+    parser.add_argument("--readme", type=Path, help="put the tables between the marks in this file")
+    arguments = parser.parse_args(argv)
+    run = json.loads(arguments.run.read_text())
+    run = kept(run) if "benchmarks" in run else run
+    if arguments.save:
+        arguments.save.parent.mkdir(parents=True, exist_ok=True)
+        arguments.save.write_text(json.dumps(run, indent=1) + "\n")
+    if arguments.readme:
+        text = arguments.readme.read_text()
+        if BEGIN not in text or END not in text:
+            print(f"report: {arguments.readme} has no line {BEGIN!r}", file=sys.stderr)
+            return 2
+        head, rest = text.split(BEGIN)
+        arguments.readme.write_text(f"{head}{BEGIN}\n{tables(run)}\n{END}{rest.split(END)[1]}")
+    else:
+        print(tables(run))
+    return 0
+
+
+def kept(run: dict) -> dict:
+    """Machine, versions and medians of a pytest-benchmark run."""
+    import torch
+
+    cpu = run["machine_info"]["cpu"]
+    rows = [
+        {
+            "group": x["group"],
+            "provider": x["extra_info"].get("provider", x["name"].split("-")[-1].rstrip("]")),
+            "median_ms": x["stats"]["median"] * 1e3,
+            "rounds": x["stats"]["rounds"],
+            **x["extra_info"],
+        }
+        for x in run["benchmarks"]
+    ]
+    machine = {"cpu": cpu["brand_raw"], "threads": rows[0].get("threads", torch.get_num_threads())}
+    versions = {"python": run["machine_info"]["python_version"], "torch": torch.__version__}
+    return {"machine": machine, "versions": versions, "commit": run["commit_info"]["id"], "rows": rows}
+
+
+def tables(run: dict) -> str:
+    """One table: a line for each group and provider, times relative to ours within the group."""
+    groups = defaultdict(list)
+    for row in run["rows"]:
+        groups[row["group"]].append(row)
+    machine = run["machine"]
+    lines = [
+        f"Measured on {machine['threads']} threads of: {machine['cpu']}; torch {run['versions']['torch']}. Medians of one run; "
+        "a ratio is a provider's time over ours. The floor is arithmetic alone, at the rate of multiply-adds measured in "
+        "the same run.",
+        "",
+        "| what | provider | ms | ratio | note |",
+        "|---|---|--:|--:|---|",
+    ]
+    for group, rows in groups.items():
+        ours = next((row["median_ms"] for row in rows if row["provider"] == "ssamba"), None)
+        for row in sorted(rows, key=lambda row: row["median_ms"]):
+            ratio = f"{row['median_ms'] / ours:.2f}" if ours else ""
+            lines.append(f"| {group} | {row['provider']} | {row['median_ms']:.3g} | {ratio} | {note(row)} |")
+    return "\n".join(lines)
+
+
+def note(row: dict) -> str:
+    parts = []
+    if "floor_ratio" in row:
+        parts.append(f"{row['floor_ratio']:.2f} × floor, {row['ns_per_token_channel_direction_core']:.2f} ns")
+    if "gb_per_s" in row:
+        parts.append(f"{row['gb_per_s']:.1f} GB/s")
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
