@@ -1,6 +1,7 @@
 """Builds the C++ libraries with CMake and ninja; everything else about the package is in pyproject.toml."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,13 @@ class CMakeBuild(build_ext):
         subprocess.run(["cmake", "--build", build], check=True)
         subprocess.run(["cmake", "--install", build, "--prefix", destination], check=True)
 
+    def copy_extensions_to_source(self) -> None:
+        """For an editable install: setuptools copies the module, and the op library belongs beside it."""
+        super().copy_extensions_to_source()
+        package = Path(self.get_ext_fullpath("ssamba_ops._C")).parent
+        for library in (Path(self.build_lib) / "ssamba_ops").glob("libssamba_*"):
+            shutil.copy2(library, package)
+
 
 setup(
     packages=[
@@ -41,11 +49,12 @@ setup(
         "ssamba",
         "ssamba.cli",
         "ssamba.data",
+        "ssamba.data.preparers",
         "ssamba.demo",
         "ssamba.training",
     ],
     package_dir={"ssamba": "python/ssamba", "ssamba_ops": "ssamba_ops"},
-    package_data={"ssamba_ops": ["py.typed"], "ssamba": ["py.typed"]},
+    package_data={"ssamba_ops": ["py.typed"], "ssamba": ["py.typed", "demo/*.css", "recipes/*.yaml"]},
     ext_modules=[Extension("ssamba_ops._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild},
 )

@@ -1,7 +1,7 @@
 """bi_scan, forward and with its gradient: softplus, skip and gate included.
 
-`floor_ratio` is the time over the arithmetic floor measured in the same run (benchmarks/floor.py); for forward + backward
-too it is the forward floor.
+`floor_ratio` is the time over the arithmetic floor measured in the same run (benchmarks/floor.py), that of the forward
+pass, for forward + backward too.
 """
 
 from __future__ import annotations

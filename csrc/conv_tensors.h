@@ -23,8 +23,22 @@ struct ConvTensors {
 inline ConvTensors check_conv(const char* op, bool bidirectional, bool silu, const Tensor& x, const Tensor& weight,
                               const OptionalTensor& bias, const OptionalTensor& initial_state, bool reverse,
                               const OptionalTensor& lengths) {
-  ConvTensors c{op, bidirectional, reverse, silu, x, weight, bias, initial_state, lengths, activation_dtype(op, "x", x),
-                weight.scalar_type(), bias ? bias->scalar_type() : weight.scalar_type(), 0, 0, 0, 0};
+  ConvTensors c{op,
+                bidirectional,
+                reverse,
+                silu,
+                x,
+                weight,
+                bias,
+                initial_state,
+                lengths,
+                activation_dtype(op, "x", x),
+                weight.scalar_type(),
+                bias ? bias->scalar_type() : weight.scalar_type(),
+                0,
+                0,
+                0,
+                0};
   check_rank(op, "x", x, 3, "(B, L, D)");
   c.batch = x.size(0), c.length = x.size(1), c.channels = x.size(2);
   const int64_t R = c.directions(), D = c.channels;

@@ -1,5 +1,5 @@
-// The sampler of patch masks: a counter-based generator, and the drawing of one clip's mask. Plain C++, the same bits on
-// every platform. ssamba_ops/reference.py states the same in Python.
+// The sampler of patch masks: a counter-based generator, and the drawing of one clip's mask. Plain C++, the same bits
+// on every platform. ssamba_ops/reference.py states the same in Python.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@ struct PatchGrid {
   int64_t rows, cols, masked, min_cluster, max_cluster;
 };
 
-// Stream number `stream` of a seed; value i is the SplitMix64 hash of its counter. (Steele, Lea and Flood, OOPSLA 2014.)
+// Stream number `stream` of a seed; value i is the SplitMix64 hash of its counter. (Steele, Lea and Flood, OOPSLA
+// 2014.)
 class RandomStream {
  public:
   RandomStream(uint64_t seed, uint64_t stream) : counter_(hash(hash(seed) + stream)) {}

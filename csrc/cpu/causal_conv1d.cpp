@@ -1,4 +1,5 @@
-// causal_conv1d and bi_conv1d on the CPU, from tensors to launches: both are the same kernel with one or two directions.
+// causal_conv1d and bi_conv1d on the CPU, from tensors to launches: both are the same kernel with one or two
+// directions.
 
 #include <algorithm>
 #include <tuple>
@@ -11,8 +12,8 @@
 namespace ssamba {
 namespace {
 
-// Enough work for one item to be worth a thread's while. Chosen by shape alone, as the order in which the gradients of weight
-// and bias are summed follows from it and must not depend on the number of threads.
+// Enough work for one item to be worth a thread's while. Chosen by shape alone, as the order in which the gradients of
+// weight and bias are summed follows from it and must not depend on the number of threads.
 void split_work(ConvArgs& args) {
   constexpr int64_t kChannels = 512, kElements = 48 * 1024, kLeastTokens = 64, kRound = 16;
   args.splits = (args.channels + kChannels - 1) / kChannels;

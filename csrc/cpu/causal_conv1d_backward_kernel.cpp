@@ -3,9 +3,9 @@
 //   g_t = dout_t silu'(y_t)                             y_t, before silu, is computed again from x
 //   dx_s = sum_k weight[k] g_{s+(W-1)-k}                dweight[k] = sum_t g_t x_{t-(W-1)+k}        dbias = sum_t g_t
 //
-// and with time mirrored for the other direction; dx sums over directions. Work items are those of the forward pass. A tile
-// first leaves g in scratch, for its own tokens and the W-1 behind them that its dx needs, then goes over it again for
-// dweight and for dx. Sums over tokens are one partial sum per item, which a second pass adds in order.
+// and with time mirrored for the other direction; dx sums over directions. Work items are those of the forward pass. A
+// tile first leaves g in scratch, for its own tokens and the W-1 behind them that its dx needs, then goes over it again
+// for dweight and for dx. Sums over tokens are one partial sum per item, which a second pass adds in order.
 
 #include "conv_tile.h"
 #include "isa.h"
@@ -29,10 +29,11 @@ struct Workspace {
   Acc<in_t>* gradient_row(int64_t direction, int64_t i) const { return gradient + (direction * tokens + i) * row; }
 };
 
-// g of the tokens [first, first + count), zero outside the clip. `rows` are of x, from where the first token's filter begins.
+// g of the tokens [first, first + count), zero outside the clip. `rows` are of x, from where the first token's filter
+// begins.
 template <typename in_t, int kWidth>
-void output_gradient(const ConvBackwardArgs& args, const ConvItem& item, int64_t direction, int64_t first, int64_t count,
-                     const Workspace<in_t>& work) {
+void output_gradient(const ConvBackwardArgs& args, const ConvItem& item, int64_t direction, int64_t first,
+                     int64_t count, const Workspace<in_t>& work) {
   using acc_t = Acc<in_t>;
   const int64_t before = first < 0 ? -first : 0, in_clip = item.length - first < count ? item.length - first : count;
   const int64_t begin = before < count ? before : count, end = in_clip > begin ? in_clip : begin;
@@ -43,16 +44,22 @@ void output_gradient(const ConvBackwardArgs& args, const ConvItem& item, int64_t
   const Taps<acc_t> taps = conv_taps<acc_t>(args, item, direction);
   const in_t* dout = row_at<in_t>(args.dout, direction, item.batch, first + begin) + item.channel;
   const bool silu = args.silu;
-  const int64_t stride = args.dout.time;
+  const int64_t stride = args.dout.time, x_stride = args.x.time, ahead = work.tokens - (args.width - 1);
+  // The next tile's rows, which may lie behind the tensor's end. A tile touches more pages than the hardware's
+  // prefetchers follow: left to them, waiting for memory takes twice as long as all the arithmetic.
+  const in_t* next_dout = dout + ahead * stride;
+  const in_t* next_x = row_at<in_t>(args.x, 0, item.batch, first + begin + ahead) + item.channel;
   for_vectors<acc_t>(item.channels, [&]<typename Count>(int64_t channel, Count lanes) {
     Filter<in_t, kWidth, Count> filter(taps, work.rows + begin, channel, lanes);
-    for (int64_t i = begin; i < end; ++i) {
-      Vec<acc_t> g = load_widened(dout + (i - begin) * stride + channel, lanes);
+    for (int64_t i = 0; i < end - begin; ++i) {
+      Vec<acc_t> g = load_widened(dout + i * stride + channel, lanes);
+      __builtin_prefetch(next_dout + i * stride + channel);
+      if (direction == 0) __builtin_prefetch(next_x + i * x_stride + channel);
       if (silu) {
-        const Vec<acc_t> y = filter(i - begin), s = sigmoid<acc_t>(y);
+        const Vec<acc_t> y = filter(i), s = sigmoid<acc_t>(y);
         g *= s * (acc_t(1) + y * (acc_t(1) - s));
       }
-      store(work.gradient_row(direction, i) + channel, g);
+      store(work.gradient_row(direction, begin + i) + channel, g);
     }
   });
 }
@@ -93,8 +100,8 @@ void add_parameter_gradients(const ConvBackwardArgs& args, const ConvItem& item,
   });
 }
 
-// Leaves g around the tokens [start, start + tokens) in scratch, one direction after the other. Tokens of the item count
-// for its parameters' gradients; those of the initial state do not.
+// Leaves g around the tokens [start, start + tokens) in scratch, one direction after the other. Tokens of the item
+// count for its parameters' gradients; those of the initial state do not.
 template <typename in_t, int kWidth>
 void tile_gradients(const ConvBackwardArgs& args, const ConvItem& item, int64_t start, int64_t tokens, bool parameters,
                     const Workspace<in_t>& work) {
@@ -172,7 +179,8 @@ void differentiate_items(const ConvBackwardArgs& args, int64_t begin, int64_t en
   const int64_t history = args.width - 1;
   Workspace<in_t> work;
   work.tokens = tile_tokens(args) + history;
-  work.row = (args.split_channels + kLanes<acc_t> - 1) / kLanes<acc_t> * kLanes<acc_t>;
+  // One vector more than needed: rows a power of two apart would compete for the same few sets of the cache.
+  work.row = ((args.split_channels + kLanes<acc_t> - 1) / kLanes<acc_t> + 1) * kLanes<acc_t>;
   Scratch<in_t> zeros(work.row);
   Scratch<const in_t*> rows(work.tokens + history);
   Scratch<acc_t> gradient(args.directions * work.tokens * work.row);

@@ -4,8 +4,8 @@
 //   out = y, or silu(y)
 //
 // x (B, L, D); weight (R, W, D); out (R, B, L, D). Channels go to vector lanes. One work item is a chunk of one clip's
-// tokens and a split of the channels; it goes tile by tile, and both directions of a tile follow each other while its rows
-// are in the first-level cache, so that x comes from memory once. Sums are float32 (float64 for float64).
+// tokens and a split of the channels; it goes tile by tile, and both directions of a tile follow each other while its
+// rows are in the first-level cache, so that x comes from memory once. Sums are float32 (float64 for float64).
 
 #include "conv_tile.h"
 #include "isa.h"
@@ -64,9 +64,8 @@ void convolve_items(const ConvForwardArgs& args, int64_t begin, int64_t end) {
   __builtin_memset(zero_row, 0, std::size_t(args.split_channels) * sizeof(in_t));
   for (int64_t index = begin; index < end; ++index) {
     const ConvItem item = conv_item(args, index);
-    dispatch_width(args.width, [&]<int kWidth>(Width<kWidth>) {
-      filter_chunk<in_t, kWidth>(args, item, row_list, zero_row);
-    });
+    dispatch_width(args.width,
+                   [&]<int kWidth>(Width<kWidth>) { filter_chunk<in_t, kWidth>(args, item, row_list, zero_row); });
     zero_padding<in_t>(args, item);
   }
 }

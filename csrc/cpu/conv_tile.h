@@ -1,8 +1,8 @@
-// The pieces that the forward and the backward convolution share: what one work item owns, where a token's channels are, and
-// the filter over one vector of channels.
+// The pieces that the forward and the backward convolution share: what one work item owns, where a token's channels
+// are, and the filter over one vector of channels.
 //
-// A tile is a few tokens of all channels of an item. It is walked vector by vector with the filter's window in registers:
-// short in time and wide in channels, so that memory is read in order.
+// A tile is a few tokens of all channels of an item. It is walked vector by vector with the filter's window in
+// registers: short in time and wide in channels, so that memory is read in order.
 #pragma once
 
 #include "../causal_conv1d.h"
@@ -32,8 +32,8 @@ inline ConvItem conv_item(const ConvArgs& args, int64_t index) {
   return item;
 }
 
-// The item's channels of `count` tokens from `first`, which may lie up to W-1 tokens outside the clip: there the initial
-// state stands, or zeros.
+// The item's channels of `count` tokens from `first`, which may lie up to W-1 tokens outside the clip: there the
+// initial state stands, or zeros.
 template <typename in_t>
 inline void token_rows(const in_t** rows, const ConvArgs& args, const ConvItem& item, int64_t direction, int64_t first,
                        int64_t count, const in_t* zeros) {
@@ -61,8 +61,7 @@ struct Taps {
 // The taps of a direction; `transposed` gives those that lead from the output's gradient back to the input's.
 template <typename acc_t>
 inline Taps<acc_t> conv_taps(const ConvArgs& args, const ConvItem& item, int64_t direction, bool transposed = false) {
-  const acc_t* weight =
-      static_cast<const acc_t*>(args.weight) + direction * args.width * args.channels + item.channel;
+  const acc_t* weight = static_cast<const acc_t*>(args.weight) + direction * args.width * args.channels + item.channel;
   const acc_t* bias = args.bias && !transposed
                           ? static_cast<const acc_t*>(args.bias) + direction * args.channels + item.channel
                           : nullptr;
@@ -144,8 +143,8 @@ class Filter<in_t, 0, Count> {
   Vec<acc_t> operator()(int64_t i) const {
     Vec<acc_t> y = taps_.bias ? load_widened(taps_.bias + channel_, count_) : Vec<acc_t>{};
     for (int64_t k = 0; k < taps_.width; ++k)
-      y += load_widened(taps_.first + k * taps_.step + channel_, count_) *
-           load_widened(rows_[i + k] + channel_, count_);
+      y +=
+          load_widened(taps_.first + k * taps_.step + channel_, count_) * load_widened(rows_[i + k] + channel_, count_);
     return y;
   }
 

@@ -3,9 +3,9 @@
 //   out = where(mask, mask_token, x) + pos
 //   dx = where(mask, 0, dout)        dmask_token = sum of dout over masked patches        dpos = sum of dout over clips
 //
-// x, out (B, P, D); mask (B, P); mask_token (D,); pos (P, D). Channels go to vector lanes; rows are walked in order, and a
-// masked row of x is not read. The backward pass takes the same few patches of all clips together, so that one item owns
-// their dpos; dmask_token is one partial sum per item.
+// x, out (B, P, D); mask (B, P); mask_token (D,); pos (P, D). Channels go to vector lanes; rows are walked in order,
+// and a masked row of x is not read. The backward pass takes the same few patches of all clips together, so that one
+// item owns their dpos; dmask_token is one partial sum per item.
 
 #include "isa.h"
 #include "kernels.h"

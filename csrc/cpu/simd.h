@@ -141,7 +141,7 @@ inline Vec<Acc<in_t>> load_widened(const in_t* p, int count) {
     if constexpr (__is_same(in_t, Bfloat16)) {
       VecLike<uint16_t, float> narrow_bits;
       __builtin_memcpy(&narrow_bits, p, sizeof narrow_bits);
-#if defined(__AVX512F__)  // where GCC widens in four steps
+#if defined(__AVX512F__)  // the conversion below takes GCC four steps
       return Vec<acc_t>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(__m256i(narrow_bits)), 16));
 #else
       return Vec<acc_t>(__builtin_convertvector(narrow_bits, VecLike<uint32_t, float>) << 16);

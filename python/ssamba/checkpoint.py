@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -68,8 +70,23 @@ def read_pretrained(
         stored = SSAMBAConfig.from_dict(json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{directory / CONFIG_FILE}: {error}") from error
+    try:
+        tensors = load_file(directory / WEIGHTS_FILE)
+    except SafetensorError as error:
+        raise ValueError(
+            f"checkpoint {directory} is damaged: {WEIGHTS_FILE} is cut short or no safetensors file ({error})"
+        ) from error
+    return carry_over(stored, tensors, overrides)
+
+
+def carry_over(
+    stored: SSAMBAConfig, tensors: dict[str, Tensor], overrides: Mapping[str, Any]
+) -> tuple[SSAMBAConfig, dict[str, Tensor], set[str]]:
+    """The overridden configuration, the tensors that fit it, and the names of those that start afresh.
+
+    A new classification head starts afresh; the position table is carried to the new grid.
+    """
     config = override_config(stored, overrides)
-    tensors = load_file(directory / WEIGHTS_FILE)
     fresh: set[str] = set()
     if (config.num_classes, config.classes) != (stored.num_classes, stored.classes):
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
@@ -77,9 +94,8 @@ def read_pretrained(
             fresh = {"head.0.weight", "head.0.bias", "head.1.weight", "head.1.bias"}
     if "pos_embed" in tensors:
         ratio = (config.fstride / stored.fstride, config.tstride / stored.tstride)
-        tensors["pos_embed"] = adapt_position_table(
-            tensors["pos_embed"], stored.grid, config.grid, config.layout, ratio
-        )
+        table = adapt_position_table(tensors["pos_embed"], stored.grid, config.grid, config.layout, ratio)
+        tensors = {**tensors, "pos_embed": table}
     return config, tensors, fresh
 
 
@@ -98,19 +114,30 @@ def override_config(stored: SSAMBAConfig, overrides: Mapping[str, Any]) -> SSAMB
 
 
 def load_strictly(
-    model: nn.Module, tensors: Mapping[str, Tensor], fresh: Collection[str] = (), source: str = ""
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    fresh: Collection[str] = (),
+    source: str = "",
+    name_in_file: Callable[[str], str] = str,
 ) -> None:
     """Copies `tensors` into the model; raises ValueError listing every missing, unexpected or misshapen one.
 
-    Tensors named in `fresh` keep their initialisation and must not be among `tensors`.
+    Tensors named in `fresh` keep their initialisation and must not be among `tensors`. `name_in_file` gives the names
+    by which errors call them. Nothing is copied unless everything fits.
     """
     own = model.state_dict()
-    problems = [f"missing {name} {tuple(own[name].shape)}" for name in own if name not in tensors and name not in fresh]
-    problems += [
-        f"unexpected {name} {tuple(tensors[name].shape)}" for name in tensors if name not in own or name in fresh
+    problems = [
+        f"missing {name_in_file(name)} {tuple(own[name].shape)}"
+        for name in own
+        if name not in tensors and name not in fresh
     ]
     problems += [
-        f"{name} has shape {tuple(tensors[name].shape)}, the model wants {tuple(own[name].shape)}"
+        f"unexpected {name_in_file(name)} {tuple(tensors[name].shape)}"
+        for name in tensors
+        if name not in own or name in fresh
+    ]
+    problems += [
+        f"{name_in_file(name)} has shape {tuple(tensors[name].shape)}, the model wants {tuple(own[name].shape)}"
         for name in own
         if name in tensors and tensors[name].shape != own[name].shape
     ]
@@ -123,26 +150,52 @@ def load_strictly(
             own[name].copy_(tensor)
 
 
-def load_official_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Loads the state_dict of a published pretraining checkpoint (`module.…` names) into a paired model.
+def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The tensors of a file that torch.save wrote, on the CPU; nothing in the file is run.
 
-    Dropped are the 1000-class ImageNet head, which nothing uses, and the two size scalars, after checking them against
-    the configuration. Raises ValueError when a size differs or any tensor is missing, unexpected or misshapen.
+    Raises FileNotFoundError, or ValueError when the file is cut short, damaged or holds anything but tensors by name.
     """
-    config: SSAMBAConfig = model.config
-    if config.layout != "paired":
-        raise ValueError(f"published weights need layout 'paired', the model has {config.layout!r}")
-    tensors = {name.removeprefix("module.").removeprefix("v."): tensor for name, tensor in state.items()}
-    for name, size in (("p_input_fdim", config.input_fdim), ("p_input_tdim", config.input_tdim)):
-        if name in tensors and int(tensors[name]) != size:
-            raise ValueError(
-                f"the checkpoint was made for {name.removeprefix('p_')} {int(tensors[name])}, the model for {size}"
-            )
-    unused = {"head.weight", "head.bias", "p_input_fdim", "p_input_tdim"}
-    fresh = [name for name in model.state_dict() if name.startswith("head.")]
-    load_strictly(
-        model, {name: tensor for name, tensor in tensors.items() if name not in unused}, fresh, "the checkpoint"
-    )
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a directory; SSAMBA.from_pretrained reads what save_pretrained wrote")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"checkpoint {path} does not exist")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        broken = _broken_record(path)
+    except OSError:
+        raise
+    except Exception as error:  # damaged files raise anything, from EOFError to KeyError
+        raise ValueError(f"{path} is not a checkpoint that torch can read: {_reason(error)}") from error
+    if broken is not None:
+        raise ValueError(f"{path} is damaged: the checksum of its record {broken} is wrong; fetch the file again")
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        found = some_names(state) if isinstance(state, dict) else f"a {type(state).__name__}"
+        raise ValueError(f"{path} holds {found}; expected a dict of tensors by name and nothing else")
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def some_names(state: Mapping[Any, Any]) -> str:
+    """How many entries there are, and what a few are called, for an error message."""
+    names = ", ".join(map(str, list(state)[:5]))
+    return f"{len(state)} {'entry' if len(state) == 1 else 'entries'} ({names}{', …' if len(state) > 5 else ''})"
+
+
+def _broken_record(path: str | os.PathLike) -> str | None:
+    """Name of the first record whose checksum is wrong; torch does not look at them."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
+
+
+def _reason(error: Exception) -> str:
+    """What torch's long message says is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    refused = [line for line in lines if "GLOBAL " in line]
+    if refused:
+        return f"it holds code or Python objects, which are never run ({refused[0]})"
+    what = ": ".join([type(error).__name__, *lines[:1]])
+    return f"it is cut short, damaged or of another kind ({what[:150]})"
 
 
 def _flush_directory(directory: Path) -> None:

@@ -11,7 +11,8 @@ CHOICES = {
     "layout": ("sequential", "paired"),
     "norm": ("layernorm", "rmsnorm"),
     "backward_dt_init": ("like_forward", "zero_bias"),
-    "masking": ("cluster", "frame"),
+    "features": ("sound", "compat"),
+    "masking": ("cluster", "published_cluster", "frame"),
     "objective": ("joint", "discriminative", "generative"),
     "infonce": ("paper", "published_code"),
 }
@@ -40,6 +41,8 @@ class SSAMBAConfig:
     Sizes along time are in frames (10 ms), along frequency in mel bins. `input_tdim` is the length that the position
     table is made for; the model takes other lengths too. `mean` and `std` are those of the raw log-mel; the network
     reads (log-mel - mean) / (2 std). Layout "paired" is the published network, "sequential" has plain residual layers.
+    `features` "compat" pads and cuts clips as published, "sound" pads with the mean (see `SSAMBA.features`); masking
+    "published_cluster" is the published, biased rule, "cluster" the even one (see `masking.sample_mask`).
     `dt_rank=None` means ceil(embed_dim / 16); `infonce=None` means "published_code" with the paired layout and "paper"
     otherwise. Raises ValueError or TypeError naming the field when a value cannot work.
     """
@@ -67,7 +70,8 @@ class SSAMBAConfig:
     std: float = 4.5689974
     backward_dt_init: Literal["like_forward", "zero_bias"] = "like_forward"
     masked_patches: int = 400
-    masking: Literal["cluster", "frame"] = "cluster"
+    features: Literal["sound", "compat"] = "sound"
+    masking: Literal["cluster", "published_cluster", "frame"] = "cluster"
     min_cluster: int = 3
     max_cluster: int = 5
     objective: Literal["joint", "discriminative", "generative"] = "joint"

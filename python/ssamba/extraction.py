@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import SSAMBAConfig
@@ -29,6 +30,18 @@ def normalised_log_mel(
     frames = frame_count(torch.as_tensor(lengths, device=x.device), sample_rate)
     valid = torch.arange(x.shape[1], device=x.device) < frames[:, None]
     return x * valid.unsqueeze(-1), frames
+
+
+def network_input(config: SSAMBAConfig, wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """What `SSAMBA.features` documents."""
+    if config.features == "sound":
+        return normalised_log_mel(config, wave, config.sample_rate, lengths)
+    x = log_mel(wave, config.sample_rate, lengths, subtract_mean=True)[:, : config.input_tdim]  # (B, T, F)
+    if lengths is not None:
+        frames = frame_count(torch.as_tensor(lengths, device=x.device), config.sample_rate)
+        x = x * (torch.arange(x.shape[1], device=x.device) < frames[:, None]).unsqueeze(-1)
+    x = F.pad(x, (0, 0, 0, config.input_tdim - x.shape[1]))  # raw 0: after normalisation -mean / (2 std)
+    return (x - config.mean) / (2 * config.std), None
 
 
 def extract_features(

@@ -16,10 +16,12 @@ def sample_mask(
     """Draws the hidden patches of a batch: bool (batch, rows · columns), frequency-major, on the CPU.
 
     masking "cluster" hides squares of min_cluster to max_cluster patches, `masked_patches` per clip in all; "frame"
-    hides whole time columns, drawn uniformly (the published frame mask, for patches that span all mel bins). With
-    `valid_columns` (batch,) only patches of these first columns are hidden, as many as the clip's share of the grid:
-    max(1, floor(masked_patches · valid / columns)), in columns for "frame". The same seed gives the same mask; without
-    one it comes from torch's default generator. Raises ValueError when nothing would stay visible.
+    hides whole time columns, drawn uniformly (the published frame mask, for patches that span all mel bins);
+    "published_cluster" is the published rule for squares, which hides some places of the grid less often than others
+    (see `published_clusters`). With `valid_columns` (batch,) only patches of these first columns are hidden, as many as
+    the clip's share of the grid: max(1, floor(masked_patches · valid / columns)), in columns for "frame". The same seed
+    gives the same mask; without one it comes from torch's default generator. Raises ValueError when nothing would stay
+    visible, or too little for the published rule.
     """
     rows, masked = config.rows, config.masked_patches
     if masked >= rows * columns:
@@ -31,15 +33,54 @@ def sample_mask(
         seed = int(torch.randint(2**62, ()))
     if config.masking == "frame":
         return _frame_mask(rows, columns, masked, batch, valid_columns, seed)
-    clusters = ssamba_ops.sample_patch_mask(
-        batch, rows, columns, masked, config.min_cluster, config.max_cluster, seed
-    )  # (B, P)
+    sampler = published_clusters if config.masking == "published_cluster" else ssamba_ops.sample_patch_mask
+    clusters = sampler(batch, rows, columns, masked, config.min_cluster, config.max_cluster, seed)  # (B, P)
     if valid_columns is None:
         return clusters
     valid = (torch.arange(columns) < valid_columns.cpu()[:, None]).repeat(1, rows)  # (B, P)
     wanted = (masked * valid.sum(1) // (rows * columns)).clamp(min=1)
     # The clusters hide about this many valid patches; a random few are put back or added to hide exactly as many.
     return _highest(_uniform(valid.shape, seed) + clusters.float(), valid, wanted)
+
+
+def published_clusters(
+    batch: int, rows: int, columns: int, masked: int, min_cluster: int, max_cluster: int, seed: int
+) -> Tensor:
+    """The published cluster mask, of all clips at once: bool (batch, rows · columns), `masked` true in each clip.
+
+    Each clip draws the side c of its squares, uniform in min_cluster … max_cluster, then squares until they cover more
+    than `masked` patches, of which the lowest `masked` are hidden. A square covers the patches start + columns · i + j,
+    i, j in 0 … c - 1, that lie in 1 … P - 1, with start uniform in 0 … P - 1: it may run on into the next row, and
+    patch 0 is never covered. Which patches the published code lets go depends on the order of a Python set; for its
+    8 x 64 patches and masked ≥ 100 these are the highest, as here. Raises ValueError when masked ≥ P - 1, which can
+    never be exceeded: the published code does not end there.
+    """
+    patches = rows * columns
+    if masked > patches - 2:
+        raise ValueError(
+            f"masked_patches is {masked}, but the published cluster rule covers only patches 1 to {patches - 1} and "
+            f"ends when it has covered more than it hides; with {rows} x {columns} = {patches} patches it can hide "
+            f"{max(patches - 2, 0)} at most"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    side = torch.randint(min_cluster, max_cluster + 1, (batch, 1, 1), generator=generator)
+    step = torch.arange(max_cluster)
+    offset = (columns * step[:, None] + step).flatten()  # (c²,)
+    inside = ((step[:, None] < side) & (step < side)).flatten(1)  # (B, c²)
+    squares, drawn, never = 1 + 2 * patches // min_cluster**2, 0, torch.iinfo(torch.int64).max
+    covered_by = torch.full((batch, patches), never)  # number of the first square that covers the patch
+    while True:  # each round covers any given patch with a fixed chance, so this ends
+        place = torch.randint(patches, (batch, squares, 1), generator=generator) + offset  # (B, squares, c²)
+        place = torch.where(inside[:, None] & (place < patches), place, 0)
+        number = torch.arange(drawn, drawn + squares)[:, None].expand_as(place)
+        covered_by.scatter_reduce_(1, place.flatten(1), number.flatten(1), "amin")
+        covered_by[:, 0] = never
+        last = covered_by.kthvalue(masked + 1, dim=1, keepdim=True).values  # the square that makes more than enough
+        if (last < never).all():
+            break
+        drawn += squares
+    covered = covered_by <= last
+    return covered & (covered.cumsum(1) <= masked)
 
 
 def hidden_patches(mask: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import ssamba_ops
 
-from . import checkpoint
+from . import checkpoint, published
 from .config import CHOICES, SSAMBAConfig
-from .extraction import extract_features, normalised_log_mel
+from .extraction import extract_features, network_input
 from .grid import PatchGrid, column_times, published_segments
 from .layers import Norm, make_stack
 from .masking import hidden_patches, sample_mask, take_patches
@@ -60,6 +60,7 @@ class SSAMBA(nn.Module):
         self.norm_f = Norm(config)
         self.cpredlayer = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, patch))
         self.gpredlayer = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, patch))
+        self.unused_head: dict[str, Tensor] = {}  # of the published checkpoint that this model was read from
         self.head = None
         if config.num_classes is not None:
             self.head = nn.Sequential(nn.LayerNorm(width, eps=1e-5), nn.Linear(width, config.num_classes))
@@ -71,8 +72,11 @@ class SSAMBA(nn.Module):
         """Normalised log-mel (log_mel - mean) / (2 std) of wave (B, samples) at `config.sample_rate`.
 
         `lengths` (B,) counts valid samples. Returns x (B, T, F), 0 at padding, and the valid frames (B,), or None.
+        With `config.features` "compat", x is what the published model reads: each clip's mean subtracted, its first
+        T = input_tdim frames, and after a shorter clip frames of raw log-mel 0, which become -mean / (2 std), well
+        above silence. To that model they are sound like any other, so the frames returned are None.
         """
-        return normalised_log_mel(self.config, wave, self.config.sample_rate, lengths)
+        return network_input(self.config, wave, lengths)
 
     def encode(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Tokens (B, 1 + P, D) after the final norm, cls first; 0 at padding.
@@ -210,6 +214,45 @@ class SSAMBA(nn.Module):
         model = cls(config)
         checkpoint.load_strictly(model, tensors, fresh, source=str(directory))
         return model
+
+    @classmethod
+    def from_official(
+        cls,
+        path: str | os.PathLike,
+        *,
+        input_tdim: int | None = None,
+        fstride: int | None = None,
+        tstride: int | None = None,
+        num_classes: int | None = None,
+        map_location: str | torch.device = "cpu",
+        **overrides: Any,
+    ) -> SSAMBA:
+        """Reads a checkpoint (.pth) of the published SSAMBA code, whatever its size and norm; no code in it is run.
+
+        From a pretraining checkpoint, `input_tdim` and strides (default: as pretrained, 16 x 16) carry the position
+        table over and `num_classes` makes a new head, as published fine-tuning does. For a fine-tuned one they say how
+        it was fine-tuned (left out: whichever of its patch size and 10 fits); its prediction heads and mask token start
+        afresh, for the file has none. `overrides` are as for `from_pretrained`; set mean and std if they are not
+        AudioSet's, which no file tells. Features are "compat". Raises FileNotFoundError, or ValueError saying what was
+        found and what was expected.
+        """
+        asked = {"input_tdim": input_tdim, "fstride": fstride, "tstride": tstride, "num_classes": num_classes}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        stored = published.read_official(path, **asked)
+        config, tensors, fresh = checkpoint.carry_over(stored.config, stored.tensors, {**overrides, **asked})
+        model = cls(config)
+        checkpoint.load_strictly(model, tensors, fresh | stored.fresh, str(path), published.official_name)
+        model.unused_head = stored.unused_head
+        return model.to(map_location)
+
+    def save_official(self, path: str | os.PathLike) -> None:
+        """Writes the weights as the published code would: what `from_official` read comes back bit for bit.
+
+        With a head in the fine-tuned form (without prediction heads and mask token), else in the pretraining form. The
+        1000-class head that nothing reads is that of the file this model came from, else zeros. Raises ValueError for a
+        model that the published code cannot hold: sequential, not float32, or pretrained with overlapping patches.
+        """
+        published.save_official(self, path)
 
     def patches(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, PatchGrid]:
         """Raw patches (B, P, fshape · tshape) of x (B, T, F), and their grid."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from ssamba.checkpoint import load_official_state
-from ssamba.config import SSAMBAConfig
 from ssamba.model import SSAMBA
 from ssamba.position import adapt_position_table
 
@@ -22,31 +19,21 @@ class Golden:
     def __init__(self) -> None:
         inputs = np.load(GOLDEN / "inputs.npz")
         self.x = torch.from_numpy(inputs["xt"].astype(np.float64) * float(inputs["scale"]))  # (3, 320, 128)
-        self.state = torch.load(GOLDEN / "ckpt_t.pth", weights_only=True)
+        self.path = GOLDEN / "ckpt_t.pth"
+        self.state = torch.load(self.path, weights_only=True)
 
     def read(self, name: str) -> dict[str, torch.Tensor]:
         with np.load(GOLDEN / f"{name}.npz") as file:
             return {key: torch.from_numpy(np.asarray(file[key])) for key in file.files}
 
-    def config(self, **overrides) -> SSAMBAConfig:
-        return SSAMBAConfig(
-            **{"embed_dim": 32, "depth": 2, "input_tdim": 256, "layout": "paired", "masked_patches": 50, **overrides}
-        )
-
-    def model(self, dtype: torch.dtype = torch.float64, **overrides) -> SSAMBA:
-        model = SSAMBA(self.config(**overrides))
-        load_official_state(model, self.state)
-        return model.to(dtype).eval()
+    def model(self, dtype: torch.dtype = torch.float64) -> SSAMBA:
+        return SSAMBA.from_official(self.path).to(dtype).eval()
 
     def finetuned(self, case: str, dtype: torch.dtype) -> tuple[SSAMBA, torch.Tensor]:
-        """The model carried over, through its saved files, to a case of forward_t.npz; and the input of the case."""
+        """The model carried over to a case of forward_t.npz; and the input of the case."""
         forward = self.read("forward_t")
         frames, fstride, tstride = forward[f"{case}/meta"][:3].tolist()
-        with tempfile.TemporaryDirectory() as directory:
-            self.model(torch.float32).save_pretrained(directory)
-            model = SSAMBA.from_pretrained(
-                directory, num_classes=35, input_tdim=frames, fstride=fstride, tstride=tstride
-            )
+        model = SSAMBA.from_official(self.path, num_classes=35, input_tdim=frames, fstride=fstride, tstride=tstride)
         model = model.to(dtype).eval()
         with torch.no_grad():  # again from the stored table, in the precision of the golden run
             table = self.state["module.v.pos_embed"].to(dtype)

@@ -10,11 +10,14 @@ from importlib import import_module, metadata
 from .arguments import Parser, UsageError
 
 VERBS = {
+    "prepare": "turn a downloaded data set into manifests",
     "pretrain": "learn from unlabelled audio",
     "finetune": "train a classifier, from a pretrained model or from scratch",
+    "repeat": "fine-tune and test over folds and seeds",
     "evaluate": "measure a fine-tuned model on labelled audio",
     "predict": "labels and scores of audio files",
     "embed": "features of audio files, for use elsewhere",
+    "convert": "a checkpoint of the published code to this package's form",
     "stats": "mean and standard deviation of a data set",
     "doctor": "what is installed, and does it work here",
     "demo": "the whole story on spoken words made on the spot",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from ..training.settings import FinetuneSettings
-from .arguments import Parser, add_settings
-from .training_verb import training_settings
+from .arguments import Parser
+from .training_verb import add_training_settings, training_settings
 
 DESCRIPTION = """\
 Train a classifier on labelled audio, from a pretrained model or from scratch.
@@ -18,11 +18,14 @@ EXAMPLE = """\
       --out runs/words --epochs 30 --mixup 0.5 --noise \\
       --freq-mask 48 --time-mask 48
   ssamba finetune --data labelled/ --pretrained runs/pretrained \\
-      --out runs/probe --freeze-encoder --learning-rate 1e-3"""
+      --out runs/probe --freeze-encoder --learning-rate 1e-3
+  ssamba finetune --recipe speech_commands_v2 --pretrained runs/pretrained \\
+      --data prepared/speech_commands_v2/train.csv \\
+      --validation prepared/speech_commands_v2/validation.csv --out runs/words"""
 
 
 def add_arguments(parser: Parser) -> None:
-    add_settings(parser, FinetuneSettings)
+    add_training_settings(parser, FinetuneSettings, "finetune")
 
 
 def run(args: Namespace) -> int:

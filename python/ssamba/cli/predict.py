@@ -80,8 +80,9 @@ def predict(settings: PredictSettings, files: list[str]) -> tuple[list[dict[str,
                 with torch.inference_mode():
                     x, _ = model.features(part[None])
                     logits = model.classify(x, readout.pooling)[0]
-                scores.append(torch.from_numpy(class_scores(logits.float().cpu().numpy(), readout.scores)))
-        mean = torch.stack(scores).mean(dim=0)
+                window_scores = torch.from_numpy(class_scores(logits.float().cpu().numpy(), readout.scores))
+                scores.append(torch.atleast_2d(window_scores))  # "segments" has a row for each second
+        mean = torch.cat(scores).mean(dim=0)
         best = mean.argsort(descending=True)[: settings.top].tolist()
         rows.append({"file": path, "labels": [{"label": classes[i], "score": float(mean[i])} for i in best]})
     return rows, reader.skipped

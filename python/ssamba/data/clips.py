@@ -20,10 +20,11 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class Clip:
-    """An audio file and its class names, none if it is unlabelled."""
+    """An audio file and its class names, none if it is unlabelled; `seconds`: the class of each second, if known."""
 
     path: str
     labels: tuple[str, ...] = ()
+    seconds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Manifest:
             if unknown := [label for label in clip.labels if label not in known]:
                 raise ManifestError(f"{clip.path}: label {unknown[0]!r} is not one of the {len(known)} classes")
             _no_repeats(clip.labels, f"{clip.path}: label")
+            if clip.seconds and set(clip.seconds) != set(clip.labels):
+                raise ManifestError(f"{clip.path}: the classes of its seconds are not those of its labels")
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -102,18 +105,25 @@ class Manifest:
         return self.subset(sorted(kept))
 
     def write_csv(self, path: str | os.PathLike) -> None:
-        """Write columns path,label (absolute paths, labels joined by ';'); an existing file is replaced in one step."""
+        """Write columns path,label (absolute paths, labels joined by ';'), and seconds if clips have labels by second.
+
+        An existing file is replaced in one step.
+        """
         if bad := [name for name in self.classes if ";" in name or name != name.strip()]:
             raise ManifestError(f"class {bad[0]!r} cannot stand in a CSV: ';' and outer spaces have a meaning there")
-        columns = 2 if self.classes else 1
-        rows = [[os.path.abspath(clip.path), ";".join(clip.labels)][:columns] for clip in self.clips]
-        _write_csv(path, ["path", "label"][:columns], rows)
+        columns = 3 if any(clip.seconds for clip in self.clips) else 2 if self.classes else 1
+        rows = [
+            [os.path.abspath(clip.path), ";".join(clip.labels), ";".join(clip.seconds)][:columns] for clip in self.clips
+        ]
+        _write_csv(path, ["path", "label", "seconds"][:columns], rows)
 
     def write_json(self, path: str | os.PathLike, label_csv: str | os.PathLike | None = None) -> None:
         """Write the JSON form of SSAST, and its label CSV (index,mid,display_name), which labelled clips need.
 
         A class is written by its name where no name holds a comma, else by a code `class_<index>`.
         """
+        if any(clip.seconds for clip in self.clips):
+            raise ValueError("labels by the second have no place in the JSON form; use write_csv")
         if self.classes and label_csv is None:
             raise ValueError("give label_csv too: the JSON form keeps the class names in it")
         plain = not any("," in name for name in self.classes)

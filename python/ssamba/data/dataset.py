@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..audio import AudioError, probe, read_audio
-from .clips import Clip, Manifest
+from .clips import Clip, Manifest, ManifestError
 
 _log = logging.getLogger(__name__)
 _NAMED_AT_ONCE = 20  # unusable files in one log message; `skipped` has them all
@@ -42,6 +43,7 @@ class AudioDataset(Dataset):
         strict: an unusable file raises AudioError, at construction or when it is read.
         min_seconds: shortest usable clip; by default one patch of 16 frames.
         cache: decode every clip at construction and keep them all (4 bytes a sample), for data sets that fit in memory.
+        per_second: labels are those of each second, (S, C); random crops then begin at a whole second.
 
     Attributes:
         clips, classes: what is left of the manifest's clips, and its classes.
@@ -63,6 +65,7 @@ class AudioDataset(Dataset):
         *,
         min_seconds: float = 0.175,
         cache: bool = False,
+        per_second: bool = False,
     ):
         if seconds is not None and seconds < min_seconds:
             raise ValueError(f"seconds must be at least min_seconds ({min_seconds:g}), got {seconds:g}")
@@ -73,12 +76,19 @@ class AudioDataset(Dataset):
         if not len(manifest):
             raise ValueError("the manifest has no clips")
         self.sample_rate, self.seconds, self.random_crop = sample_rate, seconds, random_crop
-        self.seed, self.strict, self.min_seconds = seed, strict, min_seconds
+        self.seed, self.strict, self.min_seconds, self.per_second = seed, strict, min_seconds, per_second
         self.classes = tuple(manifest.classes)
         self._class_index = {name: index for index, name in enumerate(self.classes)}
         self._cached: list[Tensor] | None = None
         self._reasons: dict[int, str] = {}
+        if per_second and (lacking := next((clip.path for clip in manifest.clips if not clip.seconds), None)):
+            raise ManifestError(
+                f"{lacking} has no labels by the second; give a CSV with a column seconds, the class of each second, "
+                "joined by ';'"
+            )
         self._check_files(manifest.clips, cache)
+        if per_second:
+            self._check_seconds()
         # Shared with worker processes: they learn the epoch, and the main process learns what they could not read.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._unreadable = torch.zeros(len(self.clips), dtype=torch.bool).share_memory_()
@@ -88,7 +98,9 @@ class AudioDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = range(len(self.clips))[index]
-        return {"wave": self._wave(index), "labels": self.labels(index), "index": index}
+        start = self._start(index)
+        labels = self._labels_by_second(index, start) if self.per_second else self.labels(index)
+        return {"wave": self._read(index, start, self.seconds), "labels": labels, "index": index}
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         """The items of a batch without those that cannot be read; DataLoader calls this."""
@@ -104,6 +116,14 @@ class AudioDataset(Dataset):
         """Labels of a clip, (C,) float32: 1 for its classes, 0 elsewhere."""
         labels = torch.zeros(len(self.classes))
         labels[[self._class_index[label] for label in self.clips[index].labels]] = 1.0
+        return labels
+
+    def _labels_by_second(self, index: int, start: float) -> Tensor:
+        """Labels of the seconds of a clip from `start` on, (S, C)."""
+        end = None if self.seconds is None else round(start) + math.ceil(self.seconds)
+        seconds = self.clips[index].seconds[round(start) : end]
+        labels = torch.zeros(len(seconds), len(self.classes))
+        labels[range(len(seconds)), [self._class_index[label] for label in seconds]] = 1.0
         return labels
 
     def set_epoch(self, epoch: int) -> None:
@@ -149,6 +169,13 @@ class AudioDataset(Dataset):
         more = len(self._skipped_at_start) - len(named)
         _log.warning("\n  ".join([f"{count} and are left out:", *named, *([f"and {more} more"] if more else [])]))
 
+    def _check_seconds(self) -> None:
+        for clip, duration in zip(self.clips, self.durations, strict=True):
+            if abs(len(clip.seconds) - duration) > 1:
+                raise ManifestError(
+                    f"{clip.path} lasts {duration:g} s, but {len(clip.seconds)} seconds of it have labels"
+                )
+
     def _check(self, clip: Clip, cache: bool) -> tuple[float, Tensor | None] | AudioError:
         """Seconds and, if wanted, waveform of a clip, or what is wrong with it."""
         try:
@@ -176,16 +203,16 @@ class AudioDataset(Dataset):
             _log.warning("left out from now on: %s", error)
             return None
 
-    def _wave(self, index: int) -> Tensor:
-        if self.seconds is None:
-            return self._read(index, 0.0, None)
-        start = 0.0
-        if self.random_crop:
-            spare = round(self.durations[index] * self.sample_rate) - round(self.seconds * self.sample_rate)
-            if spare > 0:
-                random = np.random.default_rng((self.seed, int(self._epoch), index))
-                start = int(random.integers(spare + 1)) / self.sample_rate
-        return self._read(index, start, self.seconds)
+    def _start(self, index: int) -> float:
+        """Second at which the wanted part of a clip begins."""
+        if self.seconds is None or not self.random_crop:
+            return 0.0
+        unit = self.sample_rate if self.per_second else 1
+        spare = round(self.durations[index] * self.sample_rate) - round(self.seconds * self.sample_rate)
+        if spare < unit:
+            return 0.0
+        random = np.random.default_rng((self.seed, int(self._epoch), index))
+        return int(random.integers(spare // unit + 1)) * unit / self.sample_rate
 
     def _read(self, index: int, start: float, seconds: float | None) -> Tensor:
         if self._cached is not None:

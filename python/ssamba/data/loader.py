@@ -112,13 +112,17 @@ def class_balanced_weights(dataset: AudioDataset) -> Tensor:
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Tensor]:
-    """Make a batch of items, waves padded with 0 to the longest."""
+    """Make a batch of items, waves (and labels by the second) padded with 0 to the longest."""
     return {
         "wave": pad_sequence([item["wave"] for item in items], batch_first=True),
         "lengths": torch.tensor([len(item["wave"]) for item in items]),
-        "labels": torch.stack([item["labels"] for item in items]),
+        "labels": _stack([item["labels"] for item in items]),
         "index": torch.tensor([item["index"] for item in items]),
     }
+
+
+def _stack(labels: list[Tensor]) -> Tensor:
+    return torch.stack(labels) if labels[0].ndim == 1 else pad_sequence(labels, batch_first=True)
 
 
 def _leave_interrupts_to_main(worker: int) -> None:

@@ -25,6 +25,7 @@ class _Entry(NamedTuple):
     place: str  # where it stands, for messages
     path: str
     labels: tuple[str, ...]  # as written there
+    seconds: tuple[str, ...] = ()
 
 
 def read_manifest(
@@ -39,8 +40,9 @@ def read_manifest(
 
     * Folder: each folder in it is a class, audio files at any depth below are its clips. A folder that holds audio
       files itself is unlabelled. Names beginning with '.' and files that are not audio are passed over.
-    * `.csv` (or `.tsv`): columns path,label, several labels joined by ';'; further columns are ignored. The single
-      column path, or a label column left empty throughout, is unlabelled.
+    * `.csv` (or `.tsv`): columns path,label, several labels joined by ';'; a column seconds may hold the class of each
+      second, joined by ';'; further columns are ignored. The single column path, or a label column left empty
+      throughout, is unlabelled.
     * `.json`: {"data": [{"wav": "a.flac", "labels": "/m/09x0r,/m/05zppz"}, ...]}, with `label_csv` for the names.
 
     Classes are in the order of `classes`, else of the label CSV's index, else sorted by name. Whether the files exist
@@ -106,7 +108,9 @@ def _with_labels(source: Path, entries: list[_Entry], label_csv, classes: Sequen
         resolved = tuple(names[label] for label in entry.labels)
         if len(set(resolved)) < len(resolved):
             raise ManifestError(f"{entry.place}: a label is given twice: {', '.join(entry.labels)}")
-        clips.append(Clip(entry.path, resolved))
+        if unknown := sorted(set(entry.seconds) - set(entry.labels)):
+            raise ManifestError(f"{entry.place}: {unknown[0]!r} stands in seconds, but not in label")
+        clips.append(Clip(entry.path, resolved, tuple(names[label] for label in entry.seconds)))
     return Manifest(clips, tuple(classes) if classes is not None else tuple(dict.fromkeys(names.values())))
 
 
@@ -158,8 +162,11 @@ def _read_csv(path: Path, root: Path) -> list[_Entry]:
     for line, row in _read_table(path, ["path", "label"], alone="path"):
         if not row["path"]:
             raise ManifestError(f"{path}:{line}: the path is empty")
-        labels = tuple(label.strip() for label in row.get("label", "").split(";") if label.strip())
-        entries.append(_Entry(f"{path}:{line}", os.path.join(root, row["path"]), labels))
+        labels, seconds = (
+            tuple(label.strip() for label in row.get(column, "").split(";") if label.strip())
+            for column in ("label", "seconds")
+        )
+        entries.append(_Entry(f"{path}:{line}", os.path.join(root, row["path"]), labels, seconds))
     return entries
 
 

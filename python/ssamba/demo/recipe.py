@@ -34,15 +34,15 @@ class Recipe:
 def recipe(quick: bool, seed: int) -> Recipe:
     """The full demo (at most 12 minutes on two cores) or the quick one (at most 3)."""
     common = {"batch_size": 64, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.98, **MASKING}
-    finetune = {"batch_size": 20, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.98}
+    finetune = {"batch_size": 20, "learning_rate": 2e-3, "beta1": 0.9, "beta2": 0.98}
     if quick:
         return Recipe(
-            SpokenWordsSettings(variants=(2, 1, 2), seed=seed),
-            {**common, "max_steps": 500, "validate_every": 100},
-            {**finetune, "max_steps": 300, "validate_every": 50},
+            SpokenWordsSettings(variants=(4, 1, 2), seed=seed),
+            {**common, "max_steps": 700, "validate_every": 100},
+            {**finetune, "max_steps": 400, "validate_every": 50},
         )
     return Recipe(
         SpokenWordsSettings(variants=(6, 2, 3), seed=seed),
-        {**common, "max_steps": 3000, "validate_every": 250},
+        {**common, "max_steps": 1600, "validate_every": 200},
         {**finetune, "max_steps": 500, "validate_every": 50},
     )

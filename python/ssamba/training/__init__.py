@@ -1,6 +1,7 @@
 """Pretraining, fine-tuning and evaluation on top of `accelerate`.
 
-`pretrain(PretrainSettings(...))`, `finetune(FinetuneSettings(...))`, `evaluate(EvaluateSettings(...))`. Nothing
+`pretrain(PretrainSettings(...))`, `finetune(FinetuneSettings(...))`, `evaluate(EvaluateSettings(...))`,
+`repeat(RepeatSettings(...))`. Nothing
 heavy is imported before one of them is used.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .settings import EvaluateSettings, FinetuneSettings, PretrainSettings
+from .settings import EvaluateSettings, FinetuneSettings, PretrainSettings, RepeatSettings
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation, evaluate
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .interrupt import Interrupted
     from .nonfinite import NonFiniteError
     from .pretraining import pretrain
+    from .repeating import repeat
     from .result import RunResult
 
 __all__ = [
@@ -26,10 +28,12 @@ __all__ = [
     "Interrupted",
     "NonFiniteError",
     "PretrainSettings",
+    "RepeatSettings",
     "RunResult",
     "evaluate",
     "finetune",
     "pretrain",
+    "repeat",
 ]
 
 _HOMES = {
@@ -40,6 +44,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "finetune": "finetuning",
     "pretrain": "pretraining",
+    "repeat": "repeating",
 }
 
 

@@ -49,7 +49,9 @@ def recover(target: Path) -> None:
 
 
 def resolve_checkpoint(path: str | Path) -> Path:
-    """The checkpoint that `path` means: itself if it is a file or holds weights, else the best (or last) of a run.
+    """The checkpoint that `path` means: itself if it is a file or holds weights, else the best of a run.
+
+    Without validation there is no best; then it is the average over epochs if there is one, else the last.
 
     Raises ValueError saying what was found instead.
     """
@@ -60,7 +62,7 @@ def resolve_checkpoint(path: str | Path) -> Path:
     if not path.exists():
         raise ValueError(f"checkpoint {path} does not exist")
     for folder in (path / "checkpoints", path):
-        for name in ("best", "last"):
+        for name in ("best", "average", "last"):
             recover(folder / name)
             if (folder / name / WEIGHTS).is_file():
                 return folder / name

@@ -29,7 +29,10 @@ def training_settings(checkpoint: str) -> dict[str, Any] | None:
 
 @dataclass
 class Evaluation:
-    """Results of `evaluate`: metrics, and scores (clips, C) and targets (clips, C) of the clips in `paths`."""
+    """Results of `evaluate`: metrics, and scores (rows, C) and targets (rows, C) of the clips in `paths` (rows,).
+
+    A row is a clip, or with pooling "segments" a labelled second of one.
+    """
 
     metrics: ClassificationMetrics
     loss: float
@@ -55,6 +58,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         raise ValueError(
             f"{settings.data} has no labels; evaluation needs a folder of class folders, or a label column"
         )
+    pooling = settings.pooling or readout.pooling
     dataset = AudioDataset(
         manifest,
         sample_rate=config.sample_rate,
@@ -62,9 +66,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         strict=settings.strict,
         min_seconds=seconds_of(config.tshape),
         cache=settings.cache,
+        per_second=pooling == "segments",
     )
     loader = make_loader(dataset, settings.batch_size, shuffle=False, seed=0, num_workers=settings.workers)
-    pooling = settings.pooling or readout.pooling
     scored = score_clips(model.to(accelerator.device), loader, pooling, accelerator, settings.quiet)
     loss_kind = "ce" if readout.scores == "softmax" else "bce"
     loss = classification_loss(torch.from_numpy(scored.logits), torch.from_numpy(scored.targets), loss_kind)
@@ -72,7 +76,8 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     paths = [str(dataset.clips[index].path) for index in scored.indices]
     report = {
         "checkpoint": str(Path(settings.checkpoint).resolve()),
-        "clips": len(paths),
+        "clips": len(set(paths)),
+        "decisions": len(paths),
         "loss": float(loss),
         **{name: value if np.isfinite(value) else None for name, value in metrics.values().items()},
         "classes": list(classes),
@@ -81,7 +86,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         "auc": {classes[index]: value for index, value in metrics.per_class_auc.items()},
         "confusion_matrix": None if metrics.confusion is None else metrics.confusion.tolist(),  # rows true
         "skipped_files": [list(pair) for pair in dataset.skipped],
-        "data": fingerprint([(clip.path, clip.labels) for clip in dataset.clips]),
+        "data": fingerprint([(clip.path, clip.labels + clip.seconds) for clip in dataset.clips]),
         "settings": absolute_settings(settings),
         "training": training_settings(settings.checkpoint),
         "model": config.to_dict(),

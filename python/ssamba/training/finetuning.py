@@ -20,7 +20,7 @@ from .metrics import classification_metrics
 from .optimizer import make_optimizer, parameter_groups
 from .result import RunResult, run_to_end
 from .run_directory import RunDirectory
-from .scoring import classification_loss, score_clips
+from .scoring import classification_loss, labelled_seconds, score_clips
 from .seeding import seed_everything
 from .settings import FinetuneSettings
 from .start import (
@@ -60,6 +60,8 @@ class ClassificationStep(nn.Module):
         if self.training and settings.noise:
             x = roll(add_noise(x, lengths=frames), lengths=frames)
         logits = self.model.classify(x, settings.pooling, frames)
+        if settings.pooling == "segments":
+            logits, labels = labelled_seconds(logits, labels)
         hits = labels.gather(1, logits.argmax(dim=1, keepdim=True)) > 0
         return {"loss": classification_loss(logits, labels, self.loss), "accuracy": hits.float().mean()}
 
@@ -79,7 +81,7 @@ def finetune(settings: FinetuneSettings) -> RunResult:
     train, validation = training_and_validation(settings)
     loss = loss_for(settings, train, validation)
     config = classifier_config(settings, train.classes)
-    data = make_data(settings, train, validation, config, settings.balance)
+    data = make_data(settings, train, validation, config, settings.balance, per_second=settings.pooling == "segments")
     facts = {**data.facts(accelerator), "classes": list(train.classes)}
     if resuming:
         directory.check_same(facts)
@@ -104,6 +106,10 @@ def loss_for(settings: FinetuneSettings, train: Manifest, validation: Manifest |
         raise ValueError(
             f"{settings.data} has no labels; fine-tuning needs a folder of class folders, or a manifest with labels"
         )
+    if settings.pooling == "segments":
+        if settings.mixup > 0:
+            raise ValueError("mixup does not go with pooling segments; set mixup to 0")
+        return settings.loss or "ce"  # a second has one label
     several = [c for c in [*train.clips, *(validation.clips if validation else [])] if len(c.labels) != 1]
     if several and settings.loss == "ce":
         raise ValueError(
@@ -145,16 +151,21 @@ def new_classifier(settings: FinetuneSettings, config: SSAMBAConfig, data: Data)
 def make_task(settings: FinetuneSettings, model: SSAMBA, data: Data, accelerator: Accelerator, loss: str) -> Task:
     readout = Readout(settings.pooling, "softmax" if loss == "ce" else "sigmoid")
     groups = parameter_groups(
-        model, settings.learning_rate, settings.weight_decay, head_multiplier=settings.head_lr_multiplier
+        model,
+        settings.learning_rate,
+        settings.weight_decay,
+        head_multiplier=settings.head_lr_multiplier,
+        decay_all=settings.decay_all,
     )
     return Task(
         module=ClassificationStep(model, settings, loss),
-        optimizer=make_optimizer(groups, settings.beta1, settings.beta2),
+        optimizer=make_optimizer(groups, settings.beta1, settings.beta2, settings.optimizer),
         loader=data.loader,
         save=lambda path: save_classifier(model, readout, path),
         describe=lambda batch: describe_clips(data.train, batch),
         validate=data.validation and validator(settings, model, data, accelerator, loss),
         select=settings.select or ("accuracy" if loss == "ce" else "map"),
+        average=settings.average_from and (settings.average_from, settings.average_to or settings.epochs),
     )
 
 

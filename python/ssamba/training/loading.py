@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from ..checkpoint import CONFIG_FILE
 from ..config import SSAMBAConfig
 from ..model import SSAMBA
+from ..published import read_official
 from .checkpoints import resolve_checkpoint
-from .published import load_published, published_config, read_published
 from .run_directory import write_json
 
 READOUT_FILE = "readout.json"
@@ -31,7 +29,7 @@ def load_config(path: str | Path) -> SSAMBAConfig:
     """The configuration of a run, checkpoint directory or published checkpoint."""
     path = resolve_checkpoint(path)
     if path.is_file():
-        return published_config(read_published(path))
+        return read_official(path).config
     file = path / CONFIG_FILE
     try:
         return SSAMBAConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
@@ -43,13 +41,8 @@ def load_model(path: str | Path, **overrides: Any) -> SSAMBA:
     """The model of a run, checkpoint directory or published checkpoint; ValueError saying what is wrong with it."""
     path = resolve_checkpoint(path)
     if path.is_file():
-        return load_published(path, **overrides)
-    try:
-        return SSAMBA.from_pretrained(path, **overrides)
-    except (SafetensorError, EOFError, TypeError) as error:
-        raise ValueError(
-            f"checkpoint {path} is damaged or of another kind ({type(error).__name__}: {error})"
-        ) from error
+        return SSAMBA.from_official(path, **overrides)
+    return SSAMBA.from_pretrained(path, **overrides)
 
 
 def load_classifier(path: str | Path) -> tuple[SSAMBA, Readout]:

@@ -8,7 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from .checkpoints import load_training_state, replace_directory, save_training_s
 from .interrupt import Interrupted, SignalWatch
 from .metrics_log import MetricsLog
 from .nonfinite import NonFiniteError, first_nonfinite_module, last_nonfinite_gradient
+from .position import Position
 from .progress import ProgressDisplay
 from .run_directory import RunDirectory
-from .schedule import learning_rate_scale, warmup_length
+from .schedule import epoch_decay, learning_rate_scale, warmup_length
 from .seeding import seed_everything
 from .settings import TrainingSettings
+from .weight_average import WeightAverage
 
 MOST_OVERFLOWS = 25  # fp16 steps skipped in a row before the run counts as diverged
 Batch = dict[str, Tensor]
@@ -48,20 +50,7 @@ class Task:
     describe: Callable[[Batch], str]
     validate: Callable[[Callable[[], bool]], dict[str, float] | None] | None
     select: str = "loss"
-
-
-@dataclass
-class Position:
-    """How far a run has come: everything a resumed run needs beside weights and optimiser state."""
-
-    step: int = 0  # optimiser steps done
-    epoch: int = 0  # whole passes done
-    batch: int = 0  # batches used of the current pass, by each process
-    validated: int = 0  # step of the last validation
-    best_step: int = 0
-    best: dict[str, float] = field(default_factory=dict)  # validation values at best_step
-    without_improvement: int = 0  # validations since
-    finished: bool = False
+    average: tuple[int, int] | None = None  # first and last epoch, counted from 1, whose weights are averaged
 
 
 class TrainingLoop:
@@ -76,6 +65,7 @@ class TrainingLoop:
         self.position = Position()
         self.averages = StepAverages()
         self.overflows = 0
+        self.weight_average = WeightAverage()
 
     def run(self, resume: bool) -> str:
         """Train to the end: "finished", "stopped early" or "already finished".
@@ -103,6 +93,9 @@ class TrainingLoop:
             received = received or self._validate_if_due()
             worn_out = self.settings.patience is not None and position.without_improvement >= self.settings.patience
             position.finished = not received and (position.step >= self.total_steps or worn_out)
+            if position.finished and self.weight_average.count:
+                received = self._validate_average()
+                position.finished = not received
             if received or position.finished or position.step % self.settings.save_every == 0:
                 self._save(self.directory.last, with_state=True)
             if position.finished:
@@ -136,9 +129,7 @@ class TrainingLoop:
     def _step(self, batches: list[Batch]) -> int:
         """One optimiser step; returns the number of the signal that came meanwhile, 0 for none."""
         started, settings = time.perf_counter(), self.settings
-        scale = learning_rate_scale(
-            self.position.step, self.total_steps, self.warmup, settings.schedule, settings.final_learning_rate
-        )
+        scale = self._learning_rate_scale()
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * scale
         self.module.train()
@@ -163,6 +154,14 @@ class TrainingLoop:
         self.display.step(self._epoch_text(), values["loss"], self.averages.clips_per_second)
         return received
 
+    def _learning_rate_scale(self) -> float:
+        settings, position = self.settings, self.position
+        by_step = settings.schedule if settings.schedule in ("cosine", "linear") else "constant"
+        scale = learning_rate_scale(position.step, self.total_steps, self.warmup, by_step, settings.final_learning_rate)
+        if settings.schedule == "epochs":
+            scale *= epoch_decay(position.epoch, settings.decay_start, settings.decay_every, settings.decay_factor)
+        return scale * position.plateau.scale
+
     def _forward(self, micro: int, batch: Batch) -> dict[str, Tensor]:
         """Losses of one batch; all randomness in it follows from the step, so that it can be repeated."""
         process = self.accelerator.process_index
@@ -182,6 +181,8 @@ class TrainingLoop:
         position.batch += batches
         if position.batch >= len(self.loader):
             position.epoch, position.batch = position.epoch + 1, 0
+            if self.task.average and self.task.average[0] <= position.epoch <= self.task.average[1]:
+                self.weight_average.add(self.task.module)
 
     def _check_finite(self, loss: float, norm: float, batches: list[Batch]) -> None:
         """Stop before a step that would spoil the weights; with fp16 a gradient may overflow, the scaler skips it."""
@@ -210,8 +211,19 @@ class TrainingLoop:
         position, every = self.position, self.settings.validate_every
         due = position.step % every == 0 if every else position.batch == 0
         due = (due or position.step >= self.total_steps) and position.validated != position.step
-        if not due or self.task.validate is None:
-            return 0
+        return self._validate("validation") if due and self.task.validate is not None else 0
+
+    def _validate_average(self) -> int:
+        """Write the average of the weights; where there is validation, it competes for the best checkpoint."""
+        with self.weight_average.applied_to(self.task.module):
+            received = self._validate("average") if self.task.validate is not None else 0
+            if not received:
+                self._save(self.directory.average)
+        return received
+
+    def _validate(self, split: str) -> int:
+        """Validate the weights as they are, and keep them if they are the best yet."""
+        position = self.position
         self.module.eval()
         values = self.task.validate(lambda: bool(self.watch.received) and self.accelerator.num_processes == 1)
         if values is None:
@@ -223,9 +235,16 @@ class TrainingLoop:
             raise NonFiniteError(f"validation {self.task.select} is not finite after step {position.step}")
         better = not position.best or self._merit(values) > self._merit(position.best)
         position.without_improvement = 0 if better else position.without_improvement + 1
-        self._write_log("validation", values)
+        if self.settings.schedule == "plateau":
+            self.position.plateau.update(
+                values[self.task.select],
+                self.task.select == "loss",
+                self.settings.decay_factor,
+                self.settings.plateau_patience,
+            )
+        self._write_log(split, values)
         text = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-        self.display.message(f"{self._epoch_text()}: validation {text}{' (best)' if better else ''}")
+        self.display.message(f"{self._epoch_text()}: {split} {text}{' (best)' if better else ''}")
         if better:
             position.best, position.best_step = values, position.step
             self._save(self.directory.best)
@@ -262,6 +281,7 @@ class TrainingLoop:
             "averages": {"sums": dict(self.averages.sums), "steps": self.averages.steps},
             "optimizer": self.optimizer.state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
+            "weight_average": self.weight_average.state_dict(),
         }
 
     def _load(self) -> None:
@@ -269,5 +289,6 @@ class TrainingLoop:
         self.position = Position(**state["position"])
         self.averages = StepAverages(**state["averages"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.weight_average.load_state_dict(state["weight_average"])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])

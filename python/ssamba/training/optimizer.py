@@ -1,4 +1,4 @@
-"""AdamW with weight decay on weight matrices only."""
+"""AdamW, or Adam as published; weight decay on weight matrices only, unless asked for."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ def is_decayed(name: str, parameter: nn.Parameter) -> bool:
 
 
 def parameter_groups(
-    model: nn.Module, learning_rate: float, weight_decay: float, head: str = "head", head_multiplier: float = 1.0
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    head: str = "head",
+    head_multiplier: float = 1.0,
+    decay_all: bool = False,
 ) -> list[dict]:
     """Trainable parameters of `model` in up to four groups: encoder or head, decayed or not.
 
     `peak` of a group is its highest learning rate: `learning_rate`, times `head_multiplier` for parameters of `head`.
-    Every parameter that requires a gradient is in exactly one group; groups without parameters are left out.
+    With `decay_all` every parameter decays, as published. Every parameter that requires a gradient is in exactly one
+    group; groups without parameters are left out.
     """
     members: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            members.setdefault((name.startswith(f"{head}."), is_decayed(name, parameter)), []).append(parameter)
+            decayed = decay_all or is_decayed(name, parameter)
+            members.setdefault((name.startswith(f"{head}."), decayed), []).append(parameter)
     groups = []
     for (in_head, decayed), parameters in sorted(members.items(), key=lambda item: item[0]):
         peak = learning_rate * (head_multiplier if in_head else 1.0)
@@ -34,6 +41,10 @@ def parameter_groups(
     return groups
 
 
-def make_optimizer(groups: list[dict], beta1: float, beta2: float) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`, eps 1e-8."""
-    return torch.optim.AdamW(groups, betas=(beta1, beta2), eps=1e-8)
+def make_optimizer(groups: list[dict], beta1: float, beta2: float, kind: str = "adamw") -> torch.optim.Optimizer:
+    """Optimiser over `parameter_groups`, eps 1e-8.
+
+    "adamw": decay apart from the gradient; "adam": weight_decay · weight is added to the gradient.
+    """
+    optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[kind]
+    return optimizer(groups, betas=(beta1, beta2), eps=1e-8)

@@ -54,8 +54,9 @@ class PretrainStep(nn.Module):
 def pretrain(settings: PretrainSettings) -> RunResult:
     """Pretrain a model on the clips in `settings.data`, labels unread, and leave a run directory in `settings.out`.
 
-    The best checkpoint is the one with the lowest loss on held-out clips, whose masks are the same every time. On the
-    CPU, a run that was interrupted and resumed reaches bitwise the weights of one that was not.
+    The best checkpoint is the one with the lowest loss (or the highest accuracy, see `select`) on held-out clips, whose
+    masks are the same every time. On the CPU, a run that was interrupted and resumed reaches bitwise the weights of one
+    that was not.
 
     Raises ValueError for settings, data or a run directory that cannot be used, `Interrupted` after SIGINT or SIGTERM
     (the run is saved), `NonFiniteError` if the loss is not finite.
@@ -88,6 +89,8 @@ def pretrain_config(settings: PretrainSettings) -> SSAMBAConfig:
     """The model's configuration; without `masked_patches` the published share of the grid is masked."""
     overrides = size_overrides(settings)
     overrides |= {k: getattr(settings, k) for k in MASKING_FIELDS if getattr(settings, k) is not None}
+    if settings.select == "accuracy" and settings.objective == "generative":
+        raise ValueError("select accuracy needs the discriminative objective; select loss, or change objective")
     config = getattr(SSAMBAConfig, settings.size or "tiny")(input_tdim=input_frames(settings, 1024), **overrides)
     masked = settings.masked_patches
     if masked is None:
@@ -105,14 +108,15 @@ def pretrain_config(settings: PretrainSettings) -> SSAMBAConfig:
 
 def make_task(settings: PretrainSettings, model: SSAMBA, data: Data, accelerator: Accelerator) -> Task:
     step = PretrainStep(model)
-    groups = parameter_groups(model, settings.learning_rate, settings.weight_decay)
+    groups = parameter_groups(model, settings.learning_rate, settings.weight_decay, decay_all=settings.decay_all)
     return Task(
         module=step,
-        optimizer=make_optimizer(groups, settings.beta1, settings.beta2),
+        optimizer=make_optimizer(groups, settings.beta1, settings.beta2, settings.optimizer),
         loader=data.loader,
         save=model.save_pretrained,
         describe=lambda batch: describe_clips(data.train, batch),
         validate=data.validation and validator(settings, step, data, accelerator),
+        select=settings.select,
     )
 
 

@@ -15,7 +15,7 @@ from ..checkpoint import save_atomically
 from .checkpoints import WEIGHTS, recover
 from .settings import Settings
 
-_PATH_FIELDS = ("data", "validation", "label_csv", "audio_root", "pretrained")
+_PATH_FIELDS = ("data", "validation", "test", "label_csv", "audio_root", "pretrained")
 _PACKAGES = ("ssamba", "torch", "accelerate", "numpy", "soundfile", "soxr", "scikit-learn")
 
 
@@ -71,7 +71,7 @@ def differences(saved: dict[str, Any], given: dict[str, Any], settings: Settings
 
 
 class RunDirectory:
-    """Layout of a run: config.json, metrics.jsonl, tensorboard/, checkpoints/{last,best}."""
+    """Layout of a run: config.json, metrics.jsonl, tensorboard/, checkpoints/{last,best,average}."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -80,6 +80,7 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.last = self.path / "checkpoints" / "last"
         self.best = self.path / "checkpoints" / "best"
+        self.average = self.path / "checkpoints" / "average"
 
     def check_startable(self, verb: str, settings: Settings) -> bool:
         """True if there is a run to continue; call it before any long work.
@@ -104,6 +105,7 @@ class RunDirectory:
             )
         recover(self.last)
         recover(self.best)
+        recover(self.average)
         return (self.last / WEIGHTS).is_file()
 
     def check_same(self, facts: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""Learning rate as a pure function of the step, so that nothing about it has to be saved."""
+"""Learning rate as a function of the step and the epoch; only `Plateau` depends on results and has to be saved."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 
 def warmup_length(total_steps: int, warmup_steps: int | None = None) -> int:
@@ -32,3 +33,35 @@ def learning_rate_scale(
     if schedule == "constant":
         return 1.0
     raise ValueError(f"schedule is {schedule!r}, expected cosine, linear or constant")
+
+
+def epoch_decay(epoch: int, start: int, every: int, factor: float) -> float:
+    """Factor of the learning rate after `epoch` whole passes: factor to the power of the milestones reached.
+
+    Milestones are start, start + every, start + 2 every, …, so the first `start` passes run at the full rate.
+    """
+    return 1.0 if epoch < start else factor ** (1 + (epoch - start) // every)
+
+
+@dataclass
+class Plateau:
+    """Lowers the learning rate when a validation value has stopped improving (torch's ReduceLROnPlateau).
+
+    `scale` is multiplied by a factor at the validation that is one more than `patience` in a row without an
+    improvement of the best value by 1e-4 of it.
+    """
+
+    scale: float = 1.0
+    best: float | None = None
+    waited: int = 0  # validations without improvement, since the last one or the last reduction
+
+    def update(self, value: float, lowest: bool, factor: float, patience: int) -> None:
+        """Take in a validation value; `lowest` says that small values are good."""
+        margin = -1e-4 if lowest else 1e-4
+        bound = None if self.best is None else self.best * (1 + margin)
+        if bound is None or (value < bound if lowest else value > bound):
+            self.best, self.waited = value, 0
+            return
+        self.waited += 1
+        if self.waited > patience:
+            self.scale, self.waited = self.scale * factor, 0

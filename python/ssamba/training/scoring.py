@@ -18,7 +18,10 @@ from .progress import progress_bar
 
 @dataclass
 class Scored:
-    """Logits (clips, C) and multi-hot targets (clips, C), both float64, of the clips with these dataset indices."""
+    """Logits (rows, C) and multi-hot targets (rows, C), both float64, of the clips with these dataset indices (rows,).
+
+    A row is a clip, or a labelled second of one.
+    """
 
     logits: np.ndarray
     targets: np.ndarray
@@ -36,7 +39,7 @@ def score_clips(
     """Score every clip once, in evaluation mode, gathered over processes in order of index; None if told to stop."""
     training = model.training
     model.eval()
-    rows: list[tuple[int, np.ndarray, np.ndarray]] = []
+    rows: list[tuple[int, np.ndarray, np.ndarray]] = []  # logits and labels (C,), or (seconds, C)
     try:
         for batch in progress_bar(loader, "scoring", quiet):
             if should_stop():
@@ -49,9 +52,26 @@ def score_clips(
             rows += zip(*(column.cpu().numpy() for column in columns), strict=True)
     finally:
         model.train(training)
-    once = {index: (index, logits, targets) for index, logits, targets in gather_object(rows)}  # a stand-in comes twice
-    indices, logits, targets = (np.stack(column) for column in zip(*(once[i] for i in sorted(once)), strict=True))
-    return Scored(logits.astype(np.float64), targets.astype(np.float64), indices)
+    once = {int(index): (logits, targets) for index, logits, targets in gather_object(rows)}  # a stand-in comes twice
+    if pooling == "segments":
+        pairs = {i: labelled_seconds(*(torch.from_numpy(part)[None] for part in pair)) for i, pair in once.items()}
+        once = {i: (logits.numpy(), targets.numpy()) for i, (logits, targets) in pairs.items()}
+    else:
+        once = {i: (logits[None], targets[None]) for i, (logits, targets) in once.items()}
+    indices = np.repeat(sorted(once), [len(once[i][0]) for i in sorted(once)])
+    logits, targets = (np.concatenate([once[i][part] for i in sorted(once)]).astype(np.float64) for part in (0, 1))
+    return Scored(logits, targets, indices)
+
+
+def labelled_seconds(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of logits (B, S, C) and labels (B, S', C) that have both: (rows, C) each, without padding.
+
+    S and S' differ where the last second of a clip is too short for a patch of its own.
+    """
+    seconds = min(logits.shape[1], labels.shape[1])
+    logits, labels = logits[:, :seconds], labels[:, :seconds]
+    labelled = labels.any(dim=-1)
+    return logits[labelled], labels[labelled]
 
 
 def class_scores(logits: np.ndarray, scores: str) -> np.ndarray:

@@ -167,14 +167,38 @@ class TrainingSettings(DataSettings, ModelSettings):
         None, "steps of linear warm-up (default: a tenth of all, 1000 at most)", group="optimisation", minimum=0
     )
     schedule: str = option(
-        "cosine", "learning rate after warm-up", group="optimisation", choices=("cosine", "linear", "constant")
+        "cosine",
+        "learning rate after warm-up; epochs and plateau lower it by decay_factor",
+        group="optimisation",
+        choices=("cosine", "linear", "constant", "epochs", "plateau"),
     )
     final_learning_rate: float = option(
         0.01, "learning rate at the end, as a part of the highest", group="optimisation", minimum=0, maximum=1
     )
-    weight_decay: float = option(0.05, "of AdamW, for weight matrices only", group="optimisation", minimum=0)
-    beta1: float = option(0.95, "of AdamW", group="optimisation", minimum=0, maximum=0.99999)
-    beta2: float = option(0.999, "of AdamW", group="optimisation", minimum=0, maximum=0.999999)
+    decay_start: int = option(
+        1, "schedule epochs: epochs before the learning rate is first lowered", group="optimisation", minimum=1
+    )
+    decay_every: int = option(
+        1, "schedule epochs: epochs from one lowering to the next", group="optimisation", minimum=1
+    )
+    decay_factor: float = option(
+        0.5, "schedules epochs and plateau: what lowering multiplies by", group="optimisation", above=0, maximum=1
+    )
+    plateau_patience: int = option(
+        2, "schedule plateau: validations without improvement that are waited for", group="optimisation", minimum=0
+    )
+    optimizer: str = option(
+        "adamw",
+        "adam adds the weight decay to the gradient, as published fine-tuning does",
+        group="optimisation",
+        choices=("adamw", "adam"),
+    )
+    weight_decay: float = option(0.05, "pull of weights towards 0", group="optimisation", minimum=0)
+    decay_all: bool = option(
+        False, "weight decay for all parameters, as published, not for weight matrices only", group="optimisation"
+    )
+    beta1: float = option(0.95, "of Adam and AdamW", group="optimisation", minimum=0, maximum=0.99999)
+    beta2: float = option(0.999, "of Adam and AdamW", group="optimisation", minimum=0, maximum=0.999999)
     clip_norm: float = option(1.0, "largest norm of the gradient; 0 for no clipping", group="optimisation", minimum=0)
     precision: str = option("no", "mixed precision", group="optimisation", choices=("no", "bf16", "fp16"))
     gradient_checkpointing: bool = option(
@@ -204,6 +228,12 @@ class PretrainSettings(TrainingSettings):
     masking: str | None = option(None, "shape of the mask", group="masking", choices=("cluster", "frame"))
     min_cluster: int | None = option(None, "smallest side of a masked square", group="masking", minimum=1)
     max_cluster: int | None = option(None, "largest side of a masked square", group="masking", minimum=1)
+    select: str = option(
+        "loss",
+        "validation value that chooses the best checkpoint, and that schedule plateau watches",
+        group="run",
+        choices=("loss", "accuracy"),
+    )
 
 
 @dataclass(kw_only=True)
@@ -217,7 +247,10 @@ class FinetuneSettings(TrainingSettings):
         None, "pretraining run, checkpoint directory or published .pth (default: train from scratch)", group="model"
     )
     pooling: str = option(
-        "avgtok", "what the head reads: mean of tokens, or cls", group="model", choices=("avgtok", "cls")
+        "avgtok",
+        "what the head reads: mean of tokens, cls, or the tokens of each second (labels then come by the second)",
+        group="model",
+        choices=("avgtok", "cls", "segments"),
     )
     freeze_encoder: bool = option(False, "train the head only (linear probe)", group="optimisation")
     head_lr_multiplier: float = option(
@@ -240,6 +273,42 @@ class FinetuneSettings(TrainingSettings):
     time_mask: int = option(0, "SpecAugment: widest mask in frames", group="augmentation", minimum=0)
     mixup: float = option(0.0, "part of the clips mixed with another", group="augmentation", minimum=0, maximum=1)
     noise: bool = option(False, "add noise and shift in time", group="augmentation")
+    average_from: int | None = option(
+        None, "first epoch whose weights go into checkpoints/average", group="optimisation", minimum=1
+    )
+    average_to: int | None = option(
+        None, "last epoch whose weights go into it (default: the last of the run)", group="optimisation", minimum=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.average_from is None:
+            if self.average_to is not None:
+                raise ValueError("average_to needs average_from, the first epoch to average")
+            return
+        for name in ("max_steps", "patience"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"average_from counts whole epochs, which {name} may end early; leave one of the two out"
+                )
+        last = self.average_to or self.epochs
+        if not self.average_from <= last <= self.epochs:
+            raise ValueError(f"epochs {self.average_from} to {last} cannot be averaged: the run has 1 to {self.epochs}")
+
+
+@dataclass(kw_only=True)
+class RepeatSettings(FinetuneSettings):
+    """Settings of `training.repeat`: fine-tune and test over folds and seeds.
+
+    `data` is a folder that `ssamba prepare` wrote, or with `test` anything that fine-tuning takes.
+    """
+
+    data: str = option(
+        REQUIRED, "folder that ssamba prepare wrote; with --test, anything that finetune takes", group="data"
+    )
+    test: str | None = option(None, "clips to test on, if --data is not a prepared folder", group="data")
+    seeds: int = option(1, "number of seeds, counted up from --seed", group="run", minimum=1)
+    folds: tuple[str, ...] = option((), "run these folds only, by name (default: all)", group="run")
 
 
 @dataclass(kw_only=True)
@@ -250,7 +319,7 @@ class EvaluateSettings(DataSettings):
     out: str | None = option(None, "JSON file for the results", group="run")
     batch_size: int = option(32, "clips in a batch", group="run", minimum=1)
     pooling: str | None = option(
-        None, "what the head reads (default: as fine-tuned)", group="model", choices=("avgtok", "cls")
+        None, "what the head reads (default: as fine-tuned)", group="model", choices=("avgtok", "cls", "segments")
     )
     precision: str = option("no", "mixed precision", group="run", choices=("no", "bf16", "fp16"))
     device: str = option("auto", "where to run", group="run", choices=("auto", "cpu"))

@@ -15,6 +15,7 @@ from ..config import SSAMBAConfig
 from ..data.dataset import AudioDataset
 from ..data.loader import class_balanced_weights, make_loader
 from ..data.manifest import Clip, Manifest, read_manifest
+from ..data.preparers.splits import SPLITS_FILE
 from ..data.statistics import dataset_statistics
 from ..features import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, frame_count
 from .run_directory import fingerprint
@@ -67,6 +68,11 @@ def size_overrides(settings: ModelSettings) -> dict[str, Any]:
 
 def open_manifest(settings: DataSettings, source: str, **options: Any) -> Manifest:
     """The manifest at `source`; `audio_root` applies to manifests only, not to folders."""
+    if os.path.isfile(os.path.join(source, SPLITS_FILE)):
+        raise ValueError(
+            f"{source} was prepared with several parts: train and test on all of it with ssamba repeat, or give one of "
+            "its manifests, such as train.csv, and validation.csv as validation"
+        )
     return read_manifest(source, settings.label_csv, None if os.path.isdir(source) else settings.audio_root, **options)
 
 
@@ -84,6 +90,8 @@ def training_and_validation(settings: TrainingSettings, **options: Any) -> tuple
             )
         return manifest, held_out
     if settings.validation_share == 0:
+        if settings.schedule == "plateau":
+            raise ValueError("schedule plateau watches validation clips: give validation, or raise validation_share")
         return manifest, None
     seed = seed_for(settings.seed, "hold out") % 2**32
     kept, held_out = manifest.split(1 - settings.validation_share, settings.validation_share, seed=seed)
@@ -111,7 +119,9 @@ class Data:
     def facts(self, accelerator: Accelerator) -> dict[str, Any]:
         """What a resumed run must share."""
         sets = {"training_clips": self.train, "validation_clips": self.validation}
-        prints = {k: fingerprint([(c.path, c.labels) for c in v.clips]) if v else None for k, v in sets.items()}
+        prints = {
+            k: fingerprint([(c.path, c.labels + c.seconds) for c in v.clips]) if v else None for k, v in sets.items()
+        }
         return {**prints, "processes": accelerator.num_processes}
 
 
@@ -121,6 +131,7 @@ def make_data(
     validation: Manifest | None,
     config: SSAMBAConfig,
     balance: bool = False,
+    per_second: bool = False,
 ) -> Data:
     """Check all files; crops are random in training and from the start in validation."""
     common = {
@@ -130,6 +141,7 @@ def make_data(
         "strict": settings.strict,
         "min_seconds": seconds_of(config.tshape),
         "cache": settings.cache,
+        "per_second": per_second,
     }
     train_set = AudioDataset(train, random_crop=True, **common)
     validation_set = AudioDataset(validation, **common) if validation else None

@@ -1,0 +1,75 @@
+"""AudioSet's tables, and whatever of its audio is there: many of the videos have been taken down."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from pathlib import Path
+
+from ..clips import Clip, Manifest
+from ..manifest import AUDIO_SUFFIXES
+from .inventory import Inventory, PreparationError
+from .table import read_rows
+
+DOWNLOAD = (
+    "AudioSet: its tables balanced_train_segments.csv, eval_segments.csv and class_labels_indices.csv "
+    "(research.google.com/audioset), and the clips as audio files named after their video"
+)
+# Names in use: <video>, Y<video>, either followed by _<begin> or _<begin>_<end>; a video's name has 11 characters.
+_CLIP_NAME = re.compile(r"^Y?([\w-]{11})(?:_[\d.]+){0,2}$", re.ASCII)
+
+
+def audio_by_video(home: Path) -> dict[str, str]:
+    """The audio file of each video, wherever it lies below `home`; raises PreparationError if a video has two."""
+    found: dict[str, str] = {}
+    for parent, folders, files in os.walk(home, followlinks=True):
+        folders.sort()
+        for name in sorted(files):
+            stem, suffix = os.path.splitext(name)
+            match = _CLIP_NAME.match(stem) if suffix.lower() in AUDIO_SUFFIXES else None
+            if match is None:
+                continue
+            path = os.path.join(parent, name)
+            if found.setdefault(match[1], path) != path:
+                raise PreparationError(f"audioset: the video {match[1]} has two files, {found[match[1]]} and {path}")
+    return found
+
+
+def read_classes(path: Path) -> dict[str, str]:
+    """Name of each class by its code ("/m/..."), in the order of the official indices."""
+    rows = read_rows(path, ["index", "mid", "display_name"])
+    return {row["mid"]: row["display_name"] for row in sorted(rows, key=lambda row: int(row["index"]))}
+
+
+def read_segments(path: Path) -> dict[str, list[str]]:
+    """Codes of the classes of each video in a table of segments (comments, then video, begin, end, codes)."""
+    segments = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for line, row in enumerate(csv.reader(file, skipinitialspace=True), 1):
+            if not row or row[0].startswith("#"):
+                continue
+            if len(row) != 4 or len(row[0]) != 11:
+                raise PreparationError(
+                    f"{path}:{line}: expected video, begin, end, labels; found {', '.join(row)[:80]}"
+                )
+            segments[row[0]] = row[3].split(",")
+    return segments
+
+
+def available_clips(
+    table: Path, audio: dict[str, str], classes: dict[str, str], inventory: Inventory, expected: int
+) -> Manifest:
+    """The clips of a table that have audio; those without are counted in the notes, for it is the usual case."""
+    segments = read_segments(table)
+    inventory.count(f"clips in {table.name}", len(segments), expected)
+    unknown = {code for codes in segments.values() for code in codes} - set(classes)
+    if unknown:
+        raise PreparationError(f"{table}: class {min(unknown)} is not in class_labels_indices.csv")
+    clips = [
+        Clip(audio[video], tuple(classes[code] for code in dict.fromkeys(codes)))
+        for video, codes in segments.items()
+        if video in audio
+    ]
+    inventory.notes.append(f"{table.name}: audio of {len(clips):,} of {len(segments):,} clips found")
+    return Manifest(clips, tuple(classes.values()))
