@@ -1,4 +1,4 @@
-"""sample_patch_mask for a batch. `reference` is the definition in Python; `topk` masks single patches, without clusters."""
+"""sample_patch_mask for a batch. `reference` is the definition in Python; `topk` masks single patches, no clusters."""
 
 from __future__ import annotations
 

@@ -67,9 +67,9 @@ def tables(run: dict) -> str:
         groups[row["group"]].append(row)
     machine = run["machine"]
     lines = [
-        f"Measured on {machine['threads']} threads of: {machine['cpu']}; torch {run['versions']['torch']}. Medians of one "
-        "run; a ratio is a provider's time over ours. The floor is arithmetic alone, at the rate of multiply-adds measured "
-        "in the same run.",
+        f"Measured on {machine['threads']} threads of: {machine['cpu']}; torch {run['versions']['torch']}. Medians of "
+        "one run; a ratio is a provider's time over ours. The floor is arithmetic alone, at the rate of multiply-adds "
+        "measured in the same run.",
         "",
         "| what | provider | ms | ratio | note |",
         "|---|---|--:|--:|---|",

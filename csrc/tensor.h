@@ -113,16 +113,21 @@ inline Tensor empty(std::initializer_list<int64_t> shape, ScalarType type, const
   return torch::stable::empty({shape.begin(), shape.size()}, type, std::nullopt, like.device());
 }
 
-// Lengths as dense int64 on the CPU, each in [0, L].
-inline OptionalTensor check_lengths(const char* op, const OptionalTensor& lengths, const Tensor& like, int64_t batch,
+// Lengths as dense int64, each in [0, L]. On a GPU the kernels bound them instead: reading them here would wait for it.
+inline OptionalTensor check_lengths(const char* op, const OptionalTensor& given, const Tensor& like, int64_t batch,
                                     int64_t length) {
-  if (!lengths) return std::nullopt;
-  check_shape(op, "lengths", *lengths, {batch}, "(B,)");
-  check_device(op, "lengths", *lengths, like, "the activations");
-  const ScalarType type = lengths->scalar_type();
+  if (!given) return std::nullopt;
+  check_shape(op, "lengths", *given, {batch}, "(B,)");
+  check_device(op, "lengths", *given, like, "the activations");
+  const ScalarType type = given->scalar_type();
   check(type == ScalarType::Long || type == ScalarType::Int, op, ": lengths is ", dtype_text(type),
         "; expected int64 or int32");
-  return torch::stable::contiguous(torch::stable::to(*lengths, ScalarType::Long));
+  const Tensor lengths = torch::stable::contiguous(torch::stable::to(*given, ScalarType::Long));
+  const auto* values = static_cast<const int64_t*>(lengths.const_data_ptr());
+  for (int64_t b = 0; lengths.is_cpu() && b < batch; ++b)
+    check(values[b] >= 0 && values[b] <= length, op, ": lengths[", b, "] is ", values[b],
+          "; expected 0 to L = ", length);
+  return lengths;
 }
 
 }  // namespace ssamba

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
 from ssamba_ops.causal_conv1d import fake_conv_gradients
+from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
 
 
 def bi_conv1d(
@@ -24,9 +24,9 @@ def bi_conv1d(
 
     Args:
         x: input, (B, L, D); float32, float64, float16 or bfloat16.
-        weight: taps of both directions, (2, D, W) with W >= 1, each in the order of `torch.nn.Conv1d.weight[:, 0, :]`. In
-            the dtype of x or float32 (float64 with a float64 x), like bias. Under autocast x is cast and weight and bias
-            are left as they are.
+        weight: taps of both directions, (2, D, W) with W >= 1, each in the order of `torch.nn.Conv1d.weight[:, 0, :]`.
+            In the dtype of x or float32 (float64 with a float64 x), like bias. Under autocast x is cast and weight and
+            bias are left as they are.
         bias: (2, D).
         silu: whether SiLU follows.
         lengths: tokens of each clip, (B,), int32 or int64, from 0 to L. Tokens behind a clip's end are not read, give 0

@@ -29,8 +29,9 @@ def causal_conv1d(
 
     Args:
         x: input, (B, L, D); float32, float64, float16 or bfloat16.
-        weight: taps, (D, W) with W >= 1, in the order of `torch.nn.Conv1d.weight[:, 0, :]`. In the dtype of x or float32
-            (float64 with a float64 x), like bias. Under autocast x is cast and weight and bias are left as they are.
+        weight: taps, (D, W) with W >= 1, in the order of `torch.nn.Conv1d.weight[:, 0, :]`. In the dtype of x or
+            float32 (float64 with a float64 x), like bias. Under autocast x is cast and weight and bias are left as they
+            are.
         bias: (D,).
         silu: whether SiLU follows.
         initial_state: the W-1 tokens before the clip in time order, (B, W-1, D), in the dtype of x; if reverse, the W-1
@@ -40,8 +41,8 @@ def causal_conv1d(
             and get zero gradient.
 
     Returns:
-        (B, L, D), in the dtype of x. Sums are float32 (float64 for float64), whatever the dtype of x. Gradients have the
-        same bits on every run and with any number of threads.
+        (B, L, D), in the dtype of x. Sums are float32 (float64 for float64), whatever the dtype of x. Gradients have
+        the same bits on every run and with any number of threads.
 
     Raises:
         RuntimeError: an argument's shape, dtype, device or value does not fit; the message names it.
@@ -52,7 +53,7 @@ def causal_conv1d(
 
 
 def fake_conv_gradients(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of a convolution as far as shapes and dtypes go; an empty tensor stands for a bias that was not given."""
+    """Gradients of a convolution as far as shapes and dtypes go; an empty tensor stands for a bias not given."""
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     dbias = x.new_empty((0,), dtype=wide) if bias is None else bias.new_empty(bias.shape)
     return x.new_empty(x.shape), weight.new_empty(weight.shape), dbias

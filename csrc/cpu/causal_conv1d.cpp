@@ -27,16 +27,7 @@ void split_work(ConvArgs& args) {
 
 int64_t work_items(const ConvArgs& args) { return args.batch * args.chunks * args.splits; }
 
-void check_length_values(const ConvTensors& c) {
-  if (!c.lengths) return;
-  const auto* lengths = static_cast<const int64_t*>(c.lengths->const_data_ptr());
-  for (int64_t b = 0; b < c.batch; ++b)
-    check(lengths[b] >= 0 && lengths[b] <= c.length, c.op, ": lengths[", b, "] is ", lengths[b],
-          "; expected 0 to L = ", c.length);
-}
-
 Tensor forward(const ConvTensors& c) {
-  check_length_values(c);
   Tensor out = c.bidirectional ? empty({2, c.batch, c.length, c.channels}, c.x.scalar_type(), c.x)
                                : empty({c.batch, c.length, c.channels}, c.x.scalar_type(), c.x);
   ConvForwardArgs args{};
@@ -53,7 +44,6 @@ struct ConvGradients {
 };
 
 ConvGradients backward(const ConvTensors& c, const Tensor& dout_given) {
-  check_length_values(c);
   if (c.bidirectional)
     check_shape(c.op, "dout", dout_given, {2, c.batch, c.length, c.channels}, "(2, B, L, D)");
   else

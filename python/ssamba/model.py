@@ -178,7 +178,7 @@ class SSAMBA(nn.Module):
         after these layers instead of the output, each through the final norm as if the model ended there, on a new axis
         after the batch: (B, layers, …); in the paired layout both layers of a pair give the state after the pair. A
         single clip comes back without the batch axis. Audio longer than `input_tdim` frames is read in windows of that
-        length (the last one drawn back to end with the audio), so memory stays bounded.
+        length (the last one drawn back to end with the audio), so memory stays bounded; nothing is padded or cut.
         Raises ValueError when the audio is shorter than one patch, not finite, or an option is unknown.
         """
         return extract_features(self, wav, sample_rate, level, layers)

@@ -86,7 +86,8 @@ def read_official(
     if finetuned and num_classes not in (None, config.num_classes):
         raise ValueError(
             f"{path} is fine-tuned to {config.num_classes} classes, not {num_classes}; leave num_classes out to keep "
-            "its head; for a new one save_pretrained the model, then SSAMBA.from_pretrained(directory, num_classes=...)"
+            "its head; a new one is made when the model, saved with save_pretrained, is read with "
+            f"SSAMBA.from_pretrained(directory, num_classes={num_classes})"
         )
     unused = {}
     for name, shape in _unused_shapes(config).items():
@@ -193,14 +194,16 @@ def _finetuned_config(
 ) -> SSAMBAConfig:
     fshape, tshape = tensors["v.patch_embed.proj.weight"].shape[2:]
     patches = tensors["v.pos_embed"].shape[1] - 1
-    classes = tensors["mlp_head.1.weight"].shape[0] if "mlp_head.1.weight" in tensors else None
+    head = tensors.get("mlp_head.1.weight")
+    if head is None or head.dim() != 2:
+        raise ValueError("it has no mlp_head.1.weight of shape (classes, D), so its number of classes is unknown")
     usual = ((fshape, tshape), (min(FINETUNING_STRIDE, fshape), min(FINETUNING_STRIDE, tshape)))
     asked = [(f if fstride is None else fstride, t if tstride is None else tstride) for f, t in usual]
     strides = list(dict.fromkeys(asked))
     fitting = []
     for f, t in strides:
         frames = tshape if input_tdim is None else input_tdim
-        config = _config(tensors, input_fdim=MEL_BINS, input_tdim=frames, fstride=f, tstride=t, num_classes=classes)
+        config = _config(tensors, input_fdim=MEL_BINS, input_tdim=frames, fstride=f, tstride=t, num_classes=len(head))
         columns = patches // config.rows
         if input_tdim is None and columns:
             config = replace(config, input_tdim=(columns - 1) * t + tshape)
@@ -227,14 +230,16 @@ def _config(tensors: dict[str, Tensor], *, input_fdim: int, **sizes: int | None)
     fshape, tshape = tensors["v.patch_embed.proj.weight"].shape[2:]
     width = tensors["v.cls_token"].shape[2]
     inner, state_size = tensors["v.layers.0.mixer.A_log"].shape
-    layers = [re.match(r"v\.layers\.(\d+)\.", name) for name in tensors]
+    layers = {int(match[1]) for match in (re.match(r"v\.layers\.(\d+)\.", name) for name in tensors) if match}
+    if max(layers) >= len(layers):
+        raise ValueError(f"its layers are not numbered without gaps: {', '.join(map(str, sorted(layers)[:30]))}")
     biased = any(name.endswith(("norm.bias", "norm_f.bias")) for name in tensors)
     return SSAMBAConfig(
         embed_dim=width,
-        depth=1 + max(int(match[1]) for match in layers if match),
+        depth=len(layers),
         state_size=state_size,
         conv_width=tensors["v.layers.0.mixer.conv1d.weight"].shape[2],
-        expand=inner // width,
+        expand=inner // max(width, 1),
         dt_rank=tensors["v.layers.0.mixer.dt_proj.weight"].shape[1],
         fshape=fshape,
         tshape=tshape,

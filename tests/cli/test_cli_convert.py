@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from ssamba.model import SSAMBA
 
 CHECKPOINT = Path(__file__).resolve().parents[1] / "golden" / "ckpt_t.pth"

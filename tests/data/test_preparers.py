@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from miniature_data_sets import WRITERS, write_lines, write_tone
 from ssamba.audio import read_audio
 from ssamba.data import Clip, read_manifest
@@ -96,7 +97,7 @@ def test_speech_commands(prepared, version):
     assert names(parts["test"]) == {"00000005_nohash_0.wav"}
 
 
-def test_audioset20k(prepared):
+def test_audioset20k(prepared, tmp_path):
     content, folds = prepared("audioset20k")
     parts = folds["1"]
     assert list(parts) == ["train", "test"]
@@ -105,9 +106,11 @@ def test_audioset20k(prepared):
     assert parts["train"].clips[1].labels == ("Speech", "Domestic animals, pets", "Animal")
     assert content["missing"] == []
     assert content["notes"] == [
-        "balanced_train_segments.csv: audio of 5 of 6 clips found",
-        "eval_segments.csv: audio of 3 of 4 clips found",
+        "balanced_train_segments.csv: audio of 5 of 6 clips found; the others are listed in "
+        "missing_balanced_train_segments.txt",
+        "eval_segments.csv: audio of 3 of 4 clips found; the others are listed in missing_eval_segments.txt",
     ]
+    assert (tmp_path / "prepared" / "audioset20k" / "missing_eval_segments.txt").read_text() == "-eval_0Y-_x\n"
 
 
 def test_pretraining(prepared):

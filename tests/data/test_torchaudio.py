@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from signals import sweep
 from ssamba.features import log_mel
 
@@ -26,9 +27,9 @@ def test_equals_torchaudio(samples):
     wave = wave - wave.mean()
     wanted, found = fbank(wave.double()), log_mel(wave.double(), 16000)[0]
     assert found.shape == wanted.shape
-    assert (found - wanted).abs().max() < 1e-3  # torchaudio's window and filters are float32 even so
+    assert (found - wanted).abs().max() < 5e-4  # torchaudio's window and filters are float32 even so
     narrow = (log_mel(wave.float(), 16000)[0] - fbank(wave.float())).abs()
-    assert narrow.max() < 2e-2
+    assert narrow.max() < 1e-2
     assert narrow.flatten().quantile(0.99) < 1e-3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from golden_model import PRECISIONS, Golden
 from ssamba.config import SSAMBAConfig
 from ssamba.model import SSAMBA

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from ssamba.model import SSAMBA
 from ssamba.position import adapt_position_table
 

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
 from ssamba.checkpoint import save_atomically
 from ssamba.model import SSAMBA
 from ssamba.position import adapt_position_table

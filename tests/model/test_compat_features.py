@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+
 from ssamba.features import log_mel
 from ssamba.model import SSAMBA
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from ssamba.layers import stochastic_depth
 
 LAYOUTS = pytest.mark.parametrize("layout", ["sequential", "paired"])

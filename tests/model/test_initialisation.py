@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from ssamba.config import SSAMBAConfig
 from ssamba.model import SSAMBA
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from ssamba.config import SSAMBAConfig
 from ssamba.masking import hidden_patches, sample_mask
 

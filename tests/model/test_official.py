@@ -8,8 +8,9 @@ import re
 
 import pytest
 import torch
-from published_network import random_checkpoint
 from safetensors.torch import save_file
+
+from published_network import random_checkpoint
 from ssamba.config import SSAMBAConfig
 from ssamba.model import SSAMBA
 from ssamba.published import official_name
@@ -173,9 +174,21 @@ INCOMPLETE = {
         lambda s: without(s, "layers.1.norm.bias", "layers.2.norm.bias"),
         r"missing module.v.layers.1.norm.bias \(16,\)\s+missing module.v.layers.2.norm.bias \(16,\)",
     ),
-    "layer left out": (lambda s: without(s, "layers.2."), r"missing module.v.layers.2.mixer.A_log \(32, 4\)"),
+    "layer left out": (lambda s: without(s, "layers.2."), "layers are not numbered without gaps: 0, 1, 3"),
+    "part of a layer left out": (
+        lambda s: without(s, "layers.2.mixer.A_b", "layers.2.mixer.D_b"),
+        r"missing module.v.layers.2.mixer.A_b_log \(32, 4\)\s+missing module.v.layers.2.mixer.D_b \(32,\)",
+    ),
     "odd depth": (lambda s: without(s, "layers.3."), "model.pth: depth is 3; the paired layout needs an even number"),
     "prediction head": (lambda s: without(s, "gpredlayer.2"), r"missing module.gpredlayer.2.weight \(256, 16\)"),
+    "class head": (
+        lambda s: without(finetuned(s, 8, 6), "mlp_head.1.weight"),
+        r"no mlp_head.1.weight of shape \(classes, D\)",
+    ),
+    "both forms": (
+        lambda s: {**finetuned(s, 8, 64), "module.mask_embed": s["module.mask_embed"]},
+        r"unexpected module.mask_embed \(1, 1, 16\)",
+    ),
     "more": (lambda s: {**s, "module.v.rope.freqs": torch.ones(3)}, r"unexpected module.v.rope.freqs \(3,\)"),
     "other names": (lambda s: {**s, "module.cls_token": torch.ones(3)}, r"does not have: cls_token \(3,\)"),
     "other unused head": (

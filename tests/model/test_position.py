@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+
 from ssamba.position import adapt_position_table, clip_positions
 
 TABLE = torch.randn(1, 1 + 8 * 20, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

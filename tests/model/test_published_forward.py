@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from golden_model import PRECISIONS
 
 CASES = ["same", "short100", "long320", "overlap256"]

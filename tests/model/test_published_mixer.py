@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from golden_model import PRECISIONS
 
 TOLERANCE = {"f32": 2e-5, "f64": 1e-10}

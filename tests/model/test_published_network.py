@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from published_network import PublishedNetwork, random_checkpoint
 from ssamba.model import SSAMBA
 

@@ -204,7 +204,7 @@ def test_many_channels():
 
 
 def test_extreme_values(isa):
-    """SiLU of large numbers is finite, infinity stays infinity, and NaN comes out where it went in and W-1 tokens on."""
+    """SiLU of large numbers is finite, infinity stays infinity, NaN comes out where it went in and W-1 tokens on."""
     x = torch.zeros(1, 12, 17)
     x[0, 0], x[0, 1], x[0, 2], x[0, 5] = 1e30, -1e30, torch.inf, torch.nan
     out = causal_conv1d(x, torch.ones(17, 1), silu=True)

@@ -20,7 +20,8 @@ def peak():
 def step(L, B=2, D=128, N={state}):
     torch.manual_seed(0)
     x = dict(u=torch.randn(2, B, L, D), delta=torch.randn(2, B, L, D), A=-torch.rand(2, D, N),
-             B=torch.randn(2, B, L, N), C=torch.randn(2, B, L, N), D=torch.randn(2, D), z=torch.randn(B, L, D), delta_bias=torch.randn(2, D))
+             B=torch.randn(2, B, L, N), C=torch.randn(2, B, L, N), D=torch.randn(2, D),
+             z=torch.randn(B, L, D), delta_bias=torch.randn(2, D))
     x = {{name: t.requires_grad_() for name, t in x.items()}}
     before = peak()
     ssamba_ops.bi_scan(**x, delta_softplus=True).sum().backward()

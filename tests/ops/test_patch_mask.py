@@ -7,7 +7,7 @@ from tolerance import assert_close
 
 from ssamba_ops import patch_mask, reference
 
-# (B, P, D). Vectors hold 2 to 16 channels; a chunk is 48K elements, so 49 patches of 1,001 channels in the forward pass.
+# (B, P, D). Vectors hold 2 to 16 channels; a chunk is 48K elements: 49 patches of 1,001 channels in the forward pass.
 SIZES = [
     (0, 5, 4),
     (2, 0, 4),

@@ -66,13 +66,13 @@ def test_clips_and_seeds_differ():
 
 @pytest.mark.parametrize("masked", [250, 300, 400])
 def test_every_place_is_masked_equally_often(masked):
-    """Row by row, column by column and in the corners. The published rule masks its lowest band half as often as others."""
+    """Row by row, column by column and in the corners. The published rule masks its lowest band half as often."""
     clips = 20_000
     mask = sample_patch_mask(clips, *PUBLISHED, masked, 3, 5, 1).view(clips, *PUBLISHED).float()
     mean = masked / 512
     rows, cols = mask.mean((0, 2)), mask.mean((0, 1))
     corners = mask[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(0)
-    # Five standard errors of 20,000 draws are 0.018 for a single patch. Means over rows and columns leave less to chance.
+    # Five standard errors of 20,000 draws are 0.018 for a single patch; means over rows and columns leave less.
     assert (rows - mean).abs().max() < 0.006
     assert (cols - mean).abs().max() < 0.009
     assert (corners - mean).abs().max() < 0.02

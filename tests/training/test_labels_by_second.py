@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from ssamba.audio import AudioError
 from ssamba.data import AudioDataset, Clip, Manifest, ManifestError, make_loader, read_manifest
 from ssamba.training import EvaluateSettings, FinetuneSettings, evaluate, finetune
@@ -101,6 +102,24 @@ def test_learns_what_is_heard_when(recordings, tmp_path):
     assert tested.paths == [clip.path for clip in new.clips for _ in clip.seconds]
     shown = tested.scores.argmax(1) == tested.targets.argmax(1)
     assert tested.metrics.accuracy == shown.mean()
+
+
+def test_prediction_is_the_mean_over_seconds(recordings, tmp_path):
+    from ssamba.audio import read_audio
+    from ssamba.cli.predict import PredictSettings, predict
+    from ssamba.training.loading import load_model
+
+    manifest, data = recordings
+    settings = {**TINY, "input_tdim": 398, "max_steps": 1, "validation_share": 0, "pooling": "segments"}
+    result = finetune(FinetuneSettings(**settings, data=data, out=str(tmp_path / "run")))
+    files = [manifest.clips[0].path]
+    rows, _ = predict(PredictSettings(paths=tuple(files), checkpoint=str(tmp_path / "run"), quiet=True), files)
+    model = load_model(result.checkpoint).eval()
+    with torch.no_grad():
+        x, _ = model.features(torch.from_numpy(read_audio(files[0]))[None])
+        expected = model.classify(x, "segments")[0].softmax(dim=1).mean(dim=0)  # (C,)
+    found = {item["label"]: item["score"] for item in rows[0]["labels"]}
+    assert [found[name] for name in CLASSES] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_refusals(recordings, tones, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from ssamba.config import SSAMBAConfig
 from ssamba.model import SSAMBA
 from ssamba.training import FinetuneSettings, PretrainSettings, finetune, pretrain

@@ -7,6 +7,7 @@ import math
 import statistics
 
 import pytest
+
 from ssamba.data import read_manifest
 from ssamba.data.preparers import Fold, Inventory, write_splits
 from ssamba.training import RepeatSettings, repeat
@@ -93,6 +94,27 @@ def test_resume_repeats_nothing(done, prepared):
     again = repeat(settings_of(prepared, out, seeds=2, seed=4, resume=True))
     assert again["runs"] == results["runs"]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("metrics.jsonl")} == before
+
+
+def test_a_signal_says_how_to_continue(prepared, tmp_path, monkeypatch):
+    from ssamba.training import Interrupted
+    from ssamba.training.loop import TrainingLoop
+
+    original = TrainingLoop._step
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            TrainingLoop,
+            "_step",
+            lambda loop, batches: original(loop, batches) or 2 * ("folda" not in loop.directory.path.name),
+        )
+        with pytest.raises(
+            Interrupted, match=r"in fold b, seed 0; continue with ssamba repeat --out .* --resume"
+        ) as stop:
+            repeat(settings_of(prepared, tmp_path / "run", epochs=1))
+    assert stop.value.exit_code == 130
+    assert not (tmp_path / "run" / "results.json").exists()
+    results = repeat(settings_of(prepared, tmp_path / "run", epochs=1, resume=True))
+    assert [run["steps"] for run in results["runs"]] == [3, 3]
 
 
 def test_own_manifests_and_one_fold(tones, prepared, tmp_path):

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from ..training.settings import REQUIRED, Settings, plain_type
+from ..training.options import REQUIRED, Settings, plain_type
 
 S = TypeVar("S", bound=Settings)
 GROUPS = ("files", "data", "run", "output", "features", "optimisation", "augmentation", "masking", "model")

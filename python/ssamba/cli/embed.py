@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..training.settings import REQUIRED, Settings, option
+from ..training.options import REQUIRED, Settings, option
 from .arguments import Parser, add_settings, make_settings
 
 DESCRIPTION = """\

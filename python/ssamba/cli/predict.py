@@ -7,7 +7,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any
 
-from ..training.settings import REQUIRED, Settings, option
+from ..training.options import REQUIRED, Settings, option
 from .arguments import Parser, add_settings, make_settings
 
 DESCRIPTION = """\

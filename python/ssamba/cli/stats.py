@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from ..training.settings import DataSettings, option
+from ..training.options import option
+from ..training.settings import DataSettings
 from .arguments import Parser, add_settings, make_settings
 
 DESCRIPTION = """\

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from ..training.settings import Settings
+from ..training.options import Settings
 from .arguments import Parser, S, UsageError, add_settings, make_settings, read_config
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"

@@ -107,8 +107,6 @@ def loss_for(settings: FinetuneSettings, train: Manifest, validation: Manifest |
             f"{settings.data} has no labels; fine-tuning needs a folder of class folders, or a manifest with labels"
         )
     if settings.pooling == "segments":
-        if settings.mixup > 0:
-            raise ValueError("mixup does not go with pooling segments; set mixup to 0")
         return settings.loss or "ce"  # a second has one label
     several = [c for c in [*train.clips, *(validation.clips if validation else [])] if len(c.labels) != 1]
     if several and settings.loss == "ce":

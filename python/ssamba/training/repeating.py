@@ -8,16 +8,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from ..data.preparers.splits import SPLITS_FILE, Splits, read_splits
 from .evaluation import evaluate
 from .finetuning import finetune
 from .fold_table import metric_table
+from .interrupt import Interrupted
 from .progress import say
 from .run_directory import absolute_settings, differences, saved_settings, versions, write_json
 from .settings import EvaluateSettings, FinetuneSettings, RepeatSettings
-from .start import open_manifest
+from .start import make_accelerator, open_manifest
 
 RESULTS = "results.json"
 
@@ -30,24 +29,33 @@ def repeat(settings: RepeatSettings) -> dict[str, Any]:
     over epochs or the last. Returns what is written: settings, versions, test metrics of each run, and for each metric
     its mean, and the standard deviation (n - 1) over folds and over seeds.
 
-    Raises ValueError for a folder that is not prepared, an unknown fold, clips to train on that are also tested, and
-    whatever fine-tuning and evaluation raise.
+    With `settings.resume`, runs that are done are not trained again, and one that was stopped goes on.
+
+    Raises ValueError for a folder that is not prepared, an unknown fold or clips to train on that are also tested,
+    Interrupted after a signal, and whatever else fine-tuning and evaluation raise.
     """
     out = Path(settings.out)
     _check_startable(out, settings)
     folds, label_csv = _folds(settings)
     for parts in folds.values():
         _check_apart(settings, parts)
-    if PartialState().is_main_process:
+    accelerator = make_accelerator(settings.precision, settings.device)
+    accelerator.wait_for_everyone()  # all processes have looked at the directory before one writes to it
+    if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "config.json", {"verb": "repeat", "settings": absolute_settings(settings)})
     runs = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
         for fold, parts in folds.items():
             directory = out / f"fold{fold}-seed{seed}"
-            if not settings.quiet and PartialState().is_main_process:
+            if not settings.quiet and accelerator.is_main_process:
                 say(f"fold {fold}, seed {seed}")
-            runs.append({"fold": fold, "seed": seed, **_run(settings, parts, label_csv, seed, directory)})
+            try:
+                run = _run(settings, parts, label_csv, seed, directory)
+            except Interrupted as stop:
+                text = f"stopped in fold {fold}, seed {seed}; continue with ssamba repeat --out {out} --resume"
+                raise Interrupted(text, stop.exit_code - 128) from stop
+            runs.append({"fold": fold, "seed": seed, **run})
     results = {
         "settings": absolute_settings(settings),
         "versions": versions(),
@@ -56,7 +64,7 @@ def repeat(settings: RepeatSettings) -> dict[str, Any]:
         "metrics": metric_table(runs),
         "runs": runs,
     }
-    if PartialState().is_main_process:
+    if accelerator.is_main_process:
         write_json(out / RESULTS, results)
     return {**results, "file": str(out / RESULTS)}
 
@@ -115,7 +123,7 @@ def _run(
     """Fine-tune and test one fold with one seed."""
     values = {item.name: getattr(settings, item.name) for item in dataclasses.fields(FinetuneSettings)}
     values |= {"data": parts["train"], "validation": parts.get("validation"), "label_csv": label_csv}
-    values |= {"seed": seed, "out": str(directory), "resume": directory.exists()}
+    values |= {"seed": seed, "out": str(directory), "resume": True}  # which starts what is not there
     result = finetune(FinetuneSettings(**values))
     tested = evaluate(
         EvaluateSettings(

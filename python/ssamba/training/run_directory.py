@@ -13,7 +13,7 @@ from typing import Any
 
 from ..checkpoint import save_atomically
 from .checkpoints import WEIGHTS, recover
-from .settings import Settings
+from .options import Settings
 
 _PATH_FIELDS = ("data", "validation", "test", "label_csv", "audio_root", "pretrained")
 _PACKAGES = ("ssamba", "torch", "accelerate", "numpy", "soundfile", "soxr", "scikit-learn")

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from ...checkpoint import save_atomically
 from ..clips import Clip, Manifest
 from ..manifest import AUDIO_SUFFIXES
 from .inventory import Inventory, PreparationError
@@ -58,9 +59,12 @@ def read_segments(path: Path) -> dict[str, list[str]]:
 
 
 def available_clips(
-    table: Path, audio: dict[str, str], classes: dict[str, str], inventory: Inventory, expected: int
+    table: Path, audio: dict[str, str], classes: dict[str, str], out: Path, inventory: Inventory, expected: int
 ) -> Manifest:
-    """The clips of a table that have audio; those without are counted in the notes, for it is the usual case."""
+    """The clips of a table that have audio.
+
+    That some have none is the usual case: they are counted in the notes and listed in `out`/missing_<table>.txt.
+    """
     segments = read_segments(table)
     inventory.count(f"clips in {table.name}", len(segments), expected)
     unknown = {code for codes in segments.values() for code in codes} - set(classes)
@@ -71,5 +75,12 @@ def available_clips(
         for video, codes in segments.items()
         if video in audio
     ]
-    inventory.notes.append(f"{table.name}: audio of {len(clips):,} of {len(segments):,} clips found")
+    missing = [video for video in segments if video not in audio]
+    file = out / f"missing_{table.stem}.txt"
+    file.unlink(missing_ok=True)
+    if missing:
+        out.mkdir(parents=True, exist_ok=True)
+        save_atomically(file, lambda partial: Path(partial).write_text("\n".join(missing) + "\n"))
+    listed = f"; the others are listed in {file.name}" if missing else ""
+    inventory.notes.append(f"{table.name}: audio of {len(clips):,} of {len(segments):,} clips found{listed}")
     return Manifest(clips, tuple(classes.values()))

@@ -21,6 +21,6 @@ def splits(root: Path, out: Path, inventory: Inventory, expected: dict) -> list[
     classes = read_classes(home / "class_labels_indices.csv")
     inventory.count("classes", len(classes), expected["classes"])
     audio = audio_by_video(home)
-    train = available_clips(tables[0], audio, classes, inventory, expected["balanced"])
-    test = available_clips(tables[1], audio, classes, inventory, expected["evaluation"])
+    train = available_clips(tables[0], audio, classes, out, inventory, expected["balanced"])
+    test = available_clips(tables[1], audio, classes, out, inventory, expected["evaluation"])
     return [Fold("1", train, None, test)]

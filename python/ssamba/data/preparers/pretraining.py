@@ -35,7 +35,7 @@ def splits(root: Path, out: Path, inventory: Inventory, expected: dict) -> list[
         clips += [Clip(str(path)) for path in found]
     classes, audio = read_classes(home / "class_labels_indices.csv"), audio_by_video(home)
     audioset = [
-        available_clips(home / table, audio, classes, inventory, expected[name]).unlabelled()
+        available_clips(home / table, audio, classes, out, inventory, expected[name]).unlabelled()
         for name, table in (("unbalanced", "unbalanced_train_segments.csv"), ("evaluation", "eval_segments.csv"))
     ]
     return [Fold("1", Manifest([*audioset[0].clips, *clips]), audioset[1], None)]
