@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test bench bench-smoke lint format audit sanitize wheel clean
+.PHONY: help demo test bench bench-smoke lint format audit sanitize neon wheel clean
 
 help:
 	@echo "make demo          pretrain, fine-tune and evaluate on speech made on the spot; QUICK=1 for the short run"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint          ruff and clang-format in check mode;  make format applies both"
 	@echo "make audit         is the op library free of symbols that tie it to one torch?"
 	@echo "make sanitize      the op tests under the address and undefined-behaviour sanitizers"
+	@echo "make neon          the kernels compiled for 64-bit ARM, the scan run under an emulator"
 	@echo "make wheel         sdist and wheel, the wheel tried in an empty environment"
 
 # setuptools' editable install calls CMake, which rebuilds what has changed.
@@ -40,12 +41,12 @@ bench-smoke: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h')
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(shell find csrc -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format -i $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h')
 
 audit: $(VENV)/ready
 	$(BIN)/torch-abi-audit --check torch ssamba_ops/libssamba_cpu.so
@@ -53,6 +54,9 @@ audit: $(VENV)/ready
 # A build of its own, put in front of the normal one for this run.
 sanitize: $(VENV)/ready
 	PATH="$(abspath $(BIN)):$$PATH" tests/sanitize.sh $(BIN)/python
+
+neon:
+	tests/neon.sh
 
 wheel: $(VENV)/ready
 	rm -rf dist

@@ -1,5 +1,5 @@
-// How many vector operations a nanosecond one core does: twelve independent chains of fused multiply-adds, which keep every
-// port busy, on the widest vectors that the compiler may use here.
+// How many vector operations a nanosecond one core does: twelve independent chains of fused multiply-adds, which keep
+// every port busy, on the widest vectors that the compiler may use here.
 
 #include <chrono>
 #include <cstdio>

@@ -274,6 +274,23 @@ def test_a_split_file_with_nonsense(tmp_path):
         prepare("voxceleb1", tmp_path, tmp_path / "out", expected=expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"filename,fold,category\n", "expected columns filename,fold,category,src_file, found filename,fold,category"),
+        (b"filename,fold,category,src_file\na.wav,1\n", "esc50.csv:2: the number of fields is not that of the header"),
+        (b"filename,fold,category,src_file\na.wav,6,dog,7\n", "esc50.csv:2: fold is '6', expected 1 to 5"),
+        (b"\xff\xfe", r"esc50.csv: is not UTF-8 text \(byte 0\); download it again"),
+        (b"", "found nothing"),
+    ],
+)
+def test_a_broken_table(text, message, tmp_path):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "esc50.csv").write_bytes(text)
+    with pytest.raises(PreparationError, match=message):
+        prepare("esc50", tmp_path, tmp_path / "out")
+
+
 def test_an_unusable_clip_of_urban8k_is_named(tmp_path):
     expected = WRITERS["urban8k"](tmp_path)
     (tmp_path / "audio" / "fold1" / "100-0-0-0.wav").write_bytes(b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ from ...checkpoint import save_atomically
 from ..clips import Clip, Manifest
 from ..manifest import AUDIO_SUFFIXES
 from .inventory import Inventory, PreparationError
-from .table import read_rows
+from .table import read_rows, read_text, require_values
 
 DOWNLOAD = (
     "AudioSet: its tables balanced_train_segments.csv, eval_segments.csv and class_labels_indices.csv "
@@ -40,21 +41,20 @@ def audio_by_video(home: Path) -> dict[str, str]:
 def read_classes(path: Path) -> dict[str, str]:
     """Name of each class by its code ("/m/..."), in the order of the official indices."""
     rows = read_rows(path, ["index", "mid", "display_name"])
+    require_values(path, rows, "index", len(rows), first=0)
     return {row["mid"]: row["display_name"] for row in sorted(rows, key=lambda row: int(row["index"]))}
 
 
 def read_segments(path: Path) -> dict[str, list[str]]:
     """Codes of the classes of each video in a table of segments (comments, then video, begin, end, codes)."""
     segments = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for line, row in enumerate(csv.reader(file, skipinitialspace=True), 1):
-            if not row or row[0].startswith("#"):
-                continue
-            if len(row) != 4 or len(row[0]) != 11:
-                raise PreparationError(
-                    f"{path}:{line}: expected video, begin, end, labels; found {', '.join(row)[:80]}"
-                )
-            segments[row[0]] = row[3].split(",")
+    lines = io.StringIO(read_text(path), newline="")
+    for line, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
+        if not row or row[0].startswith("#"):
+            continue
+        if len(row) != 4 or len(row[0]) != 11:
+            raise PreparationError(f"{path}:{line}: expected video, begin, end, labels; found {', '.join(row)[:80]}")
+        segments[row[0]] = row[3].split(",")
     return segments
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..clips import Clip, Manifest
 from .inventory import Inventory
 from .splits import Fold, hold_out_groups
-from .table import read_rows
+from .table import read_rows, require_values
 
 DOWNLOAD = "ESC-50 (github.com/karolpiczak/ESC-50, the unpacked ESC-50-master)"
 EXPECTED = {"clips": 2000, "classes": 50, "folds": (400, 400, 400, 400, 400)}
@@ -17,7 +17,9 @@ HELD_OUT = 0.1  # of the training folds
 def splits(root: Path, out: Path, inventory: Inventory, expected: dict) -> list[Fold]:
     """Each official fold tests once; of the other four, a tenth of each class validates, by source recording."""
     home = inventory.locate("meta/esc50.csv", ("ESC-50-master", "ESC-50"), DOWNLOAD)
-    rows = read_rows(home / "meta" / "esc50.csv", ["filename", "fold", "category", "src_file"])
+    table = home / "meta" / "esc50.csv"
+    rows = read_rows(table, ["filename", "fold", "category", "src_file"])
+    require_values(table, rows, "fold", len(expected["folds"]))
     there = inventory.present((home / "audio" / row["filename"] for row in rows), "clips")
     inventory.count("clips in meta/esc50.csv", len(rows), expected["clips"])
     classes = sorted({row["category"] for row in rows})

@@ -13,7 +13,7 @@ from ...audio import AudioError, read_audio
 from ..clips import Clip, Manifest
 from .inventory import Inventory
 from .splits import Fold
-from .table import read_rows
+from .table import read_rows, require_values
 
 DOWNLOAD = "UrbanSound8K (zenodo.org/records/1203745, the unpacked UrbanSound8K.tar.gz)"
 CHECKSUM = "9aa69802bbf37fb986f71ec1483a196e"  # MD5 of the archive
@@ -26,7 +26,9 @@ def splits(root: Path, out: Path, inventory: Inventory, expected: dict) -> list[
     """Each official fold tests once, the others train, nothing is held out; writes the recordings to `out`/audio."""
     home = inventory.locate("metadata/UrbanSound8K.csv", ("UrbanSound8K",), DOWNLOAD)
     inventory.archive("UrbanSound8K.tar.gz", "md5", CHECKSUM)
-    rows = read_rows(home / "metadata" / "UrbanSound8K.csv", ["slice_file_name", "fold", "class"])
+    table = home / "metadata" / "UrbanSound8K.csv"
+    rows = read_rows(table, ["slice_file_name", "fold", "class"])
+    require_values(table, rows, "fold", len(expected["folds"]))
     classes = tuple(sorted({row["class"] for row in rows}))
     inventory.count("classes", len(classes), expected["classes"])
     paths = {id(row): home / "audio" / f"fold{row['fold']}" / row["slice_file_name"] for row in rows}
