@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from conv_timing import CASES, GRADIENT_CASES, name, time_forward, time_forward_and_backward
 
 

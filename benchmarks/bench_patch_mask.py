@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from bandwidth import DTYPES, check_against_reference, report_bandwidth, rounds
 from torch import Tensor
 
 import ssamba_ops
+from bandwidth import DTYPES, check_against_reference, report_bandwidth, rounds
 from ssamba_ops import reference
 
 PROVIDERS: dict[str, Callable[..., Tensor]] = {

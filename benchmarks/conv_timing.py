@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from bandwidth import DTYPES, check_against_reference, report_bandwidth, rounds
 from torch import Tensor
 
 import ssamba_ops
+from bandwidth import DTYPES, check_against_reference, report_bandwidth, rounds
 from ssamba_ops import reference
 
 WIDTH = 4

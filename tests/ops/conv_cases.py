@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from scan_cases import accumulation, as_float64, as_leaves
 from tolerance import assert_close
-from torch import Tensor
 
 # (B, L, D, W). Tiles are 8 tokens forward and 32 backward, vectors 2 to 16 channels, splits at most 512 channels,
 # chunks 64 tokens or more (128 for 600 channels, 448 for 100); up to 4 taps the window is in registers.

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+
 from conv_cases import SIZES, check_conv, conv_inputs
 from scan_cases import DTYPES, as_float64, as_leaves, random_lengths
-
 from ssamba_ops import causal_conv1d, reference
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scan_cases import DTYPES, as_float64, as_leaves
-from tolerance import assert_close
 
+from scan_cases import DTYPES, as_float64, as_leaves
 from ssamba_ops import patch_mask, reference
+from tolerance import assert_close
 
 # (B, P, D). Vectors hold 2 to 16 channels; a chunk is 48K elements: 49 patches of 1,001 channels in the forward pass.
 SIZES = [

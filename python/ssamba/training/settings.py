@@ -131,7 +131,12 @@ class PretrainSettings(TrainingSettings):
     )
     generative_weight: float | None = option(None, "weight of reconstruction in joint", group="masking", minimum=0)
     masked_patches: int | None = option(None, "masked patches a clip (default: 78 %)", group="masking", minimum=1)
-    masking: str | None = option(None, "shape of the mask", group="masking", choices=("cluster", "frame"))
+    masking: str | None = option(
+        None, "shape of the mask", group="masking", choices=("cluster", "frame", "published_cluster")
+    )
+    features: str | None = option(
+        None, "sound features, or compat: padded as published", group="masking", choices=("sound", "compat")
+    )
     min_cluster: int | None = option(None, "smallest side of a masked square", group="masking", minimum=1)
     max_cluster: int | None = option(None, "largest side of a masked square", group="masking", minimum=1)
     select: str = option(
