@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from floor import scan_floor_ns
 from scan_providers import PROVIDERS, bi_scan_inputs
 

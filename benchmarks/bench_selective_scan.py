@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scan_providers import bi_scan_inputs
 
 import ssamba_ops
+from scan_providers import bi_scan_inputs
 from ssamba_ops import reference
 
 SHAPE = (1, 4096, 384, 16)  # B, L, D, N

@@ -9,6 +9,7 @@ import sys
 import time
 
 from safetensors.torch import load_file
+
 from tone_clips import TINY_OPTIONS
 
 

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from safetensors import safe_open
+
 from ssamba.audio import read_audio
 from ssamba.data import dataset_statistics, read_manifest
 from ssamba.model import SSAMBA

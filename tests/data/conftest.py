@@ -2,6 +2,7 @@
 
 import pytest
 import soundfile
+
 from signals import sweep
 
 

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import soundfile
+
 from signals import sweep
 from ssamba.audio import AudioError, AudioInfo, probe, read_audio
 

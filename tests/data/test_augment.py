@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from ssamba.data import add_noise, mixup, roll, spec_augment
 
 

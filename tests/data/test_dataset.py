@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from signals import sweep
 from ssamba.audio import AudioError, read_audio
 from ssamba.data import AudioDataset, Clip, Manifest, class_balanced_weights, make_loader

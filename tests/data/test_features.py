@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from ssamba.features import LOG_FLOOR, frame_count, log_mel, mel_filters
 
 MEAN, STD = -4.2677393, 4.5689974

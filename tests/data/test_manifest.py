@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+
 from ssamba.data.manifest import Clip, Manifest, ManifestError, read_manifest
 
 LABELS = "index,mid,display_name\n0,/m/2,Male speech\n1,/m/1,Dog\n2,/m/3,Cat\n"

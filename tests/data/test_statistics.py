@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from ssamba.audio import AudioError, read_audio
 from ssamba.data import AudioDataset, Clip, Manifest, dataset_statistics
 from ssamba.features import log_mel

@@ -1,6 +1,7 @@
 """Fixtures of the demo tests."""
 
 import pytest
+
 from ssamba.demo import spoken_words
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import soundfile
+
 from ssamba.demo.baseline import logistic_regression_accuracy, mean_log_mel
 
 

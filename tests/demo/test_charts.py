@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from matplotlib import image
+
 from ssamba.demo.charts import Series, confusion_chart, line_chart, spectrogram_png, ticks, wav_uri
 
 

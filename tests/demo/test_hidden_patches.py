@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from ssamba import SSAMBA, SSAMBAConfig
 from ssamba.demo.hidden_patches import fill_in
 from ssamba.objectives import raw_patches

@@ -4,6 +4,7 @@ import argparse
 import json
 
 import pytest
+
 from ssamba.demo import add_arguments, main, pipeline, recipe, spoken_words
 from ssamba.demo.recipe import Recipe
 from ssamba.demo.spoken_words import SpokenWordsSettings

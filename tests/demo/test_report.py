@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+
 from ssamba.demo.charts import Series
 from ssamba.demo.report import Accuracy, Chart, Example, Report, duration, page, percent, write_report
 

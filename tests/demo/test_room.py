@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ssamba.demo.room import coloured_noise, place_in_room, room_impulse, tilt
 
 RATE = 16000

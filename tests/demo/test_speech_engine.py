@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from ssamba.demo import speech_engine
 from ssamba.demo.speech_engine import SpeechEngineError, Utterance, speak
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import soundfile
+
 from ssamba.demo.recipe import recipe
 from ssamba.demo.spoken_words import (
     MARKER,

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scan_cases import DTYPES, OPTIONS, SIZES, accumulation, as_float64, as_leaves, random_lengths, scan_inputs
-from tolerance import assert_close
 
+from scan_cases import DTYPES, OPTIONS, SIZES, accumulation, as_float64, as_leaves, random_lengths, scan_inputs
 from ssamba_ops import bi_scan, reference
+from tolerance import assert_close
 
 
 def check(inputs: dict, lengths=None, terms: int | None = None) -> None:

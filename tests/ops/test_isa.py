@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scan_cases import scan_inputs
 
 import ssamba_ops
+from scan_cases import scan_inputs
 
 
 def test_levels_are_ordered_and_restored():

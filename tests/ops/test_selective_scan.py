@@ -5,10 +5,10 @@ import pathlib
 import numpy as np
 import pytest
 import torch
-from scan_cases import DTYPES, SIZES, accumulation, as_float64, as_leaves, scan_inputs
-from tolerance import assert_close
 
+from scan_cases import DTYPES, SIZES, accumulation, as_float64, as_leaves, scan_inputs
 from ssamba_ops import reference, selective_scan
+from tolerance import assert_close
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 

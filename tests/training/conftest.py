@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tone_clips import write_tones
 
 

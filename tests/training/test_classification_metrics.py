@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, average_precision_score, confusion_matrix, roc_auc_score
+
 from ssamba.training.metrics import classification_metrics, dprime
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, average_precision_score
+
 from ssamba.training import EvaluateSettings, FinetuneSettings, PretrainSettings, evaluate, finetune, pretrain
 from ssamba.training.scoring import classification_loss
 from tone_clips import PITCHES, TINY, write_tones

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from ssamba.training.schedule import learning_rate_scale, warmup_length
 
 

@@ -7,13 +7,14 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
+
 from ssamba.layers import BidirectionalMamba
 from ssamba.training import NonFiniteError, PretrainSettings, pretrain
 from ssamba.training.checkpoints import load_training_state
 from ssamba.training.loop import TrainingLoop
 from ssamba.training.nonfinite import first_nonfinite_module, last_nonfinite_gradient
 from tone_clips import TINY
-from torch import nn
 
 
 class Logarithm(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ssamba.config import SSAMBAConfig
 from ssamba.model import SSAMBA
 from ssamba.training.optimizer import make_optimizer, parameter_groups

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from ssamba.training import FinetuneSettings, finetune
 from ssamba.training.loading import load_config, load_model
 from tone_clips import TINY

@@ -6,6 +6,7 @@ import os
 
 import pytest
 import torch
+
 from ssamba.training import checkpoints
 from ssamba.training.checkpoints import (
     load_training_state,

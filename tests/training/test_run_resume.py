@@ -10,6 +10,7 @@ import signal
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from ssamba.training import FinetuneSettings, Interrupted, PretrainSettings, finetune, pretrain
 from ssamba.training.checkpoints import load_training_state
 from ssamba.training.loop import TrainingLoop

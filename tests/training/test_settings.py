@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from ssamba.training import FinetuneSettings, PretrainSettings
 from ssamba.training.finetuning import classifier_config
 from ssamba.training.pretraining import pretrain_config
