@@ -9,7 +9,7 @@ import ssamba_ops
 from scan_providers import bi_scan_inputs
 from ssamba_ops import reference
 
-SHAPE = (1, 4096, 384, 16)  # B, L, D, N
+SHAPE = (1, 513, 384, 16)  # B, L, D, N
 PROVIDERS = {"ssamba": ssamba_ops.selective_scan, "reference": reference.selective_scan}
 
 
