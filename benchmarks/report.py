@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -21,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="JSON of pytest-benchmark, or what --save has kept")
     parser.add_argument("--save", type=Path, help="keep the figures, without what is private to the machine")
+    parser.add_argument("--groups", default="", help="only groups whose name matches this regular expression")
     parser.add_argument("--readme", type=Path, help="put the tables between the marks in this file")
     arguments = parser.parse_args(argv)
     run = json.loads(arguments.run.read_text())
@@ -28,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.save:
         arguments.save.parent.mkdir(parents=True, exist_ok=True)
         arguments.save.write_text(json.dumps(run, indent=1) + "\n")
+    run = run | {"rows": [row for row in run["rows"] if re.search(arguments.groups, row["group"])]}
     if arguments.readme:
         text = arguments.readme.read_text()
         if BEGIN not in text or END not in text:
@@ -86,8 +89,8 @@ def note(row: dict) -> str:
     parts = []
     if "floor_ratio" in row:
         parts.append(f"{row['floor_ratio']:.2f} × floor, {row['ns_per_token_channel_direction_core']:.2f} ns")
-    if "gb_per_s" in row:
-        parts.append(f"{row['gb_per_s']:.1f} GB/s")
+    if "gigabytes_per_second" in row:
+        parts.append(f"{row['gigabytes_per_second']:.1f} GB/s")
     return ", ".join(parts)
 
 
