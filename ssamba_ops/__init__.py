@@ -1,6 +1,7 @@
 """Fused kernels for bidirectional state-space models, published as ordinary torch ops under torch.ops.ssamba."""
 
 from ssamba_ops import _library as _library  # registers torch.ops.ssamba
+from ssamba_ops import reference
 from ssamba_ops.bi_conv1d import bi_conv1d
 from ssamba_ops.bi_scan import bi_scan
 from ssamba_ops.causal_conv1d import causal_conv1d
@@ -17,6 +18,7 @@ __all__ = [
     "cpu_isa",
     "current_cpu_isa",
     "patch_mask",
+    "reference",
     "sample_patch_mask",
     "selective_scan",
 ]
