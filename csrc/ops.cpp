@@ -7,19 +7,26 @@ STABLE_TORCH_LIBRARY(ssamba, m) {
       "bi_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
       "Tensor? delta_bias=None, bool delta_softplus=False, Tensor? lengths=None) -> Tensor");
   m.def(
-      "bi_scan_backward(Tensor dout, Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, "
-      "Tensor? delta_bias, bool delta_softplus, Tensor? lengths) -> (Tensor du, Tensor ddelta, Tensor dA, Tensor dB, "
-      "Tensor dC, Tensor dD, Tensor dz, Tensor ddelta_bias)");
+      "bi_scan_forward(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, "
+      "Tensor? delta_bias, bool delta_softplus, Tensor? lengths) -> (Tensor out, Tensor checkpoints)");
+  m.def(
+      "bi_scan_backward(Tensor dout, Tensor checkpoints, Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, "
+      "Tensor? D, Tensor? z, Tensor? delta_bias, bool delta_softplus, Tensor? lengths) -> (Tensor du, Tensor ddelta, "
+      "Tensor dA, Tensor dB, Tensor dC, Tensor dD, Tensor dz, Tensor ddelta_bias)");
 
   m.def(
       "selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
       "Tensor? delta_bias=None, bool delta_softplus=False, Tensor? initial_state=None, bool reverse=False, "
       "Tensor? lengths=None) -> (Tensor out, Tensor last_state)");
   m.def(
-      "selective_scan_backward(Tensor dout, Tensor dlast_state, Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, "
-      "Tensor? D, Tensor? z, Tensor? delta_bias, bool delta_softplus, Tensor? initial_state, bool reverse, "
-      "Tensor? lengths) -> (Tensor du, Tensor ddelta, Tensor dA, Tensor dB, Tensor dC, Tensor dD, Tensor dz, "
-      "Tensor ddelta_bias, Tensor dinitial_state)");
+      "selective_scan_forward(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, "
+      "Tensor? delta_bias, bool delta_softplus, Tensor? initial_state, bool reverse, Tensor? lengths) -> "
+      "(Tensor out, Tensor last_state, Tensor checkpoints)");
+  m.def(
+      "selective_scan_backward(Tensor dout, Tensor dlast_state, Tensor checkpoints, Tensor u, Tensor delta, Tensor A, "
+      "Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, bool delta_softplus, Tensor? initial_state, "
+      "bool reverse, Tensor? lengths) -> (Tensor du, Tensor ddelta, Tensor dA, Tensor dB, Tensor dC, Tensor dD, "
+      "Tensor dz, Tensor ddelta_bias, Tensor dinitial_state)");
 
   m.def(
       "causal_conv1d(Tensor x, Tensor weight, Tensor? bias=None, bool silu=False, Tensor? initial_state=None, "

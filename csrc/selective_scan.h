@@ -34,15 +34,21 @@ struct ScanArgs {
   const void* initial_state;  // acc (R, B, D, N)
 };
 
+// Checkpoints are the states from which the backward pass replays: one entry for every tile of so many tokens, counted
+// from the clip's first token in both directions, with the states just before the walk enters that tile.
+constexpr int kCpuCheckpointTokens = 32;
+
 struct ScanForwardArgs : ScanArgs {
-  Output out;        // (B, L, D)
-  void* last_state;  // acc (R, B, D, N)
+  Output out;         // (B, L, D)
+  void* last_state;   // acc (R, B, D, N)
+  void* checkpoints;  // acc (R, B, K, N, D), K tiles
 };
 
 // Gradients of B and C are sums over channels: each split of the channels writes its partial sums, and a second pass
 // adds the splits in order. Likewise dA, dD and ddelta_bias are written per clip and added over clips.
 struct ScanBackwardArgs : ScanArgs {
   Input dout;               // (B, L, D)
+  const void* checkpoints;  // what the forward pass left
   bool shared_u;            // one u for both directions: du is the sum of theirs
   Output du, ddelta;        // (R, B, L, D)
   Output dz;                // (B, L, D)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
-from ssamba_ops.selective_scan import fake_scan_gradients
+from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient, register_training_forward
+from ssamba_ops.selective_scan import fake_checkpoints, fake_scan_gradients
 
 
 def bi_scan(
@@ -74,9 +74,26 @@ def _fake(
     return u.new_empty(u.shape[-3:])
 
 
+@torch.library.register_fake("ssamba::bi_scan_forward")
+def _fake_forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    lengths: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    return _fake(u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths), fake_checkpoints(u, A)
+
+
 @torch.library.register_fake("ssamba::bi_scan_backward")
 def _fake_backward(
     dout: Tensor,
+    checkpoints: Tensor,
     u: Tensor,
     delta: Tensor,
     A: Tensor,
@@ -91,18 +108,20 @@ def _fake_backward(
     return fake_scan_gradients(u, delta, A, B, C, D, z, delta_bias)
 
 
-def _setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     u, delta, A, B, C, D, z, delta_bias, ctx.delta_softplus, lengths = inputs
-    ctx.save_for_backward(u, delta, A, B, C, D, z, delta_bias, lengths)
+    ctx.save_for_backward(output[1], u, delta, A, B, C, D, z, delta_bias, lengths)
+    ctx.mark_non_differentiable(output[1])
 
 
-def _backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
-    u, delta, A, B, C, D, z, delta_bias, lengths = ctx.saved_tensors
+def _backward(ctx: Any, dout: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    checkpoints, u, delta, A, B, C, D, z, delta_bias, lengths = ctx.saved_tensors
     du, ddelta, dA, dB, dC, dD, dz, ddelta_bias = torch.ops.ssamba.bi_scan_backward(
-        dout, u, delta, A, B, C, D, z, delta_bias, ctx.delta_softplus, lengths
+        dout, checkpoints, u, delta, A, B, C, D, z, delta_bias, ctx.delta_softplus, lengths
     )
     return du, ddelta, dA, dB, dC, given(dD, D), given(dz, z), given(ddelta_bias, delta_bias), None, None
 
 
-register_gradient("bi_scan", _setup_context, _backward)
+register_gradient("bi_scan", _setup_context, _backward, forward="bi_scan_forward")
+register_training_forward("bi_scan", lambda outputs: outputs[0])
 register_autocast("bi_scan", ("u", "delta", "B", "C", "z"))

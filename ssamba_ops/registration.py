@@ -30,9 +30,14 @@ def check_one_device(op: str, **tensors: Tensor | None) -> None:
             )
 
 
-def register_gradient(op: str, setup_context: Callable[..., None], backward: Callable[..., Any]) -> None:
-    """Registers the gradient of `ssamba::<op>`, which calls `ssamba::<op>_backward`, itself not differentiable."""
-    torch.library.register_autograd(f"ssamba::{op}", backward, setup_context=setup_context)
+def register_gradient(
+    op: str, setup_context: Callable[..., None], backward: Callable[..., Any], forward: str | None = None
+) -> None:
+    """Registers the gradient of `ssamba::<op>`, which calls `ssamba::<op>_backward`, itself not differentiable.
+
+    `forward` names the op that stands for it where a gradient is wanted (see `register_training_forward`), if any.
+    """
+    torch.library.register_autograd(f"ssamba::{forward or op}", backward, setup_context=setup_context)
 
     def refuse(ctx: Any, *gradients: Tensor) -> None:
         raise NotImplementedError(
@@ -41,6 +46,24 @@ def register_gradient(op: str, setup_context: Callable[..., None], backward: Cal
         )
 
     torch.library.register_autograd(f"ssamba::{op}_backward", refuse)
+
+
+def register_training_forward(op: str, results: Callable[[tuple], Any]) -> None:
+    """Where a gradient is wanted, `ssamba::<op>` is `ssamba::<op>_forward`, which also returns what the backward pass
+    starts from; `results` takes what <op> returns out of what <op>_forward does."""
+    inference = getattr(torch.ops.ssamba, op).default
+    training = getattr(torch.ops.ssamba, f"{op}_forward").default
+    defaults = [argument.default_value for argument in inference._schema.arguments]
+
+    def kernel(*args: Any) -> Any:
+        if torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in args):
+            return results(training(*args, *defaults[len(args) :]))
+        with torch._C._AutoDispatchBelowAutograd():
+            return inference(*args)
+
+    library = torch.library.Library("ssamba", "IMPL", "Autograd")
+    library.impl(op, kernel)
+    _registrations.append(library)
 
 
 def register_autocast(op: str, activations: Sequence[str]) -> None:

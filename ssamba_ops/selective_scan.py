@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
+from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient, register_training_forward
+
+CHECKPOINT_TOKENS = 32  # of a tile between two checkpoints of the states: csrc/selective_scan.h
 
 
 def selective_scan(
@@ -62,6 +64,14 @@ def selective_scan(
     )
 
 
+def fake_checkpoints(u: Tensor, A: Tensor) -> Tensor:
+    """What a forward pass keeps for the backward pass: the states (R, B, K, N, D) before each of K tiles of tokens."""
+    batch, length = u.shape[-3:-1]
+    *directions, channels, state = A.shape
+    tiles = (length + CHECKPOINT_TOKENS - 1) // CHECKPOINT_TOKENS
+    return A.new_empty((directions[0] if directions else 1, batch, tiles, state, channels))
+
+
 def fake_scan_gradients(
     u: Tensor,
     delta: Tensor,
@@ -111,10 +121,30 @@ def _fake(
     return u.new_empty(u.shape), A.new_empty((u.shape[0], *A.shape))
 
 
+@torch.library.register_fake("ssamba::selective_scan_forward")
+def _fake_forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    initial_state: Tensor | None,
+    reverse: bool,
+    lengths: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    results = _fake(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state, reverse, lengths)
+    return *results, fake_checkpoints(u, A)
+
+
 @torch.library.register_fake("ssamba::selective_scan_backward")
 def _fake_backward(
     dout: Tensor,
     dlast_state: Tensor,
+    checkpoints: Tensor,
     u: Tensor,
     delta: Tensor,
     A: Tensor,
@@ -132,16 +162,18 @@ def _fake_backward(
     return (*fake_scan_gradients(u, delta, A, B, C, D, z, delta_bias), dinitial_state)
 
 
-def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
     u, delta, A, B, C, D, z, delta_bias, ctx.delta_softplus, initial_state, ctx.reverse, lengths = inputs
-    ctx.save_for_backward(u, delta, A, B, C, D, z, delta_bias, initial_state, lengths)
+    ctx.save_for_backward(output[2], u, delta, A, B, C, D, z, delta_bias, initial_state, lengths)
+    ctx.mark_non_differentiable(output[2])
 
 
-def _backward(ctx: Any, dout: Tensor, dlast_state: Tensor) -> tuple[Tensor | None, ...]:
-    u, delta, A, B, C, D, z, delta_bias, initial_state, lengths = ctx.saved_tensors
+def _backward(ctx: Any, dout: Tensor, dlast_state: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    checkpoints, u, delta, A, B, C, D, z, delta_bias, initial_state, lengths = ctx.saved_tensors
     du, ddelta, dA, dB, dC, dD, dz, ddelta_bias, dinitial_state = torch.ops.ssamba.selective_scan_backward(
         dout,
         dlast_state,
+        checkpoints,
         u,
         delta,
         A,
@@ -159,5 +191,6 @@ def _backward(ctx: Any, dout: Tensor, dlast_state: Tensor) -> tuple[Tensor | Non
     return du, ddelta, dA, dB, dC, *optional, None, given(dinitial_state, initial_state), None, None
 
 
-register_gradient("selective_scan", _setup_context, _backward)
+register_gradient("selective_scan", _setup_context, _backward, forward="selective_scan_forward")
+register_training_forward("selective_scan", lambda outputs: outputs[:2])
 register_autocast("selective_scan", ("u", "delta", "B", "C", "z"))

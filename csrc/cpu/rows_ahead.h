@@ -7,6 +7,7 @@
 namespace ssamba {
 namespace {
 
+template <int kTensors>
 class RowsAhead {
  public:
   // Rows of `vectors` channel vectors, `vector_bytes` each, for `rows` steps of a walk.
@@ -15,7 +16,7 @@ class RowsAhead {
 
   // The first row of a tensor, and the bytes from one step's row to the next one's.
   void add(const void* first, int64_t row_bytes) {
-    for (int i = count_++; i < kMost; ++i) {  // what is not used repeats the last tensor: cheaper than a branch
+    for (int i = count_++; i < kTensors; ++i) {  // what is not used repeats the last tensor: cheaper than a branch
       next_[i] = uintptr_t(first);
       skip_[i] = uintptr_t(row_bytes - vectors_ * vector_bytes_);
     }
@@ -26,15 +27,14 @@ class RowsAhead {
     --left_;
     const bool row_ends = ++vector_ == vectors_;
     vector_ = row_ends ? 0 : vector_;
-    for (int i = 0; i < kMost; ++i) {
+    for (int i = 0; i < kTensors; ++i) {
       __builtin_prefetch(reinterpret_cast<const void*>(next_[i]));
       next_[i] += uintptr_t(vector_bytes_) + (row_ends ? skip_[i] : 0);
     }
   }
 
  private:
-  static constexpr int kMost = 4;
-  uintptr_t next_[kMost], skip_[kMost];
+  uintptr_t next_[kTensors], skip_[kTensors];
   int count_ = 0;
   int64_t left_, vectors_, vector_ = 0, vector_bytes_;
 };

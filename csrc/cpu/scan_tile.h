@@ -11,7 +11,7 @@
 namespace ssamba {
 namespace {
 
-constexpr int kTileTokens = 16;
+constexpr int kTileTokens = kCpuCheckpointTokens;
 
 // States that one walk keeps in registers. What is left of N is walked in blocks of 4, then one by one.
 constexpr int kStateBlock = kVectorRegisters == 32 ? 16 : 8;
@@ -163,8 +163,9 @@ inline int load_projections(Acc<in_t>* B, Acc<in_t>* C, const ScanArgs& args, co
 }
 
 // The first row of tile number `index` in the order of the walk, and the way to its next row.
-template <typename in_t, typename Tensor>
-inline void add_rows(RowsAhead& rows, const Tensor& x, const Lane& first, int64_t index, int64_t length, bool reverse) {
+template <typename in_t, int kTensors, typename Tensor>
+inline void add_rows(RowsAhead<kTensors>& rows, const Tensor& x, const Lane& first, int64_t index, int64_t length,
+                     bool reverse) {
   if (!x.data) return;
   const int64_t start = tile_start(index, length, reverse);
   const int64_t last = (length - start < kTileTokens ? length - start : kTileTokens) - 1;
@@ -173,10 +174,11 @@ inline void add_rows(RowsAhead& rows, const Tensor& x, const Lane& first, int64_
 }
 
 // For the rows of tile number `index`, if there is such a tile.
-template <typename acc_t, typename in_t>
-inline RowsAhead next_rows(const Split& split, int64_t index, int64_t length) {
+template <typename in_t, int kTensors>
+inline RowsAhead<kTensors> next_rows(const Split& split, int64_t index, int64_t length) {
+  using acc_t = Acc<in_t>;
   const bool exists = index >= 0 && index < tile_count(length);
-  return RowsAhead(exists ? kTileTokens : 0, split.blocks, kLanes<acc_t> * int64_t(sizeof(in_t)));
+  return RowsAhead<kTensors>(exists ? kTileTokens : 0, split.blocks, kLanes<acc_t> * int64_t(sizeof(in_t)));
 }
 
 // A * log2(e), so that exp(delta * A) is one exp2, as (N, lanes).
@@ -203,56 +205,12 @@ inline void store_final_state(void* states, const acc_t* in, const ScanArgs& arg
   store_states(static_cast<acc_t*>(states) + row * args.state, in, args.state, lane.count);
 }
 
-// What a walk leaves in y (tokens, lanes): nothing, C_t . h_t, or that added to what is there.
-enum class Leave { nothing, y, sum };
-
-// Walks one tile, updating the states (N, lanes). The skip D u goes into y.
-template <typename acc_t, int kStates, Leave kLeave>
-inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
-                      Vec<acc_t> skip, acc_t* h_memory, acc_t* y, RowsAhead& rows_ahead) {
-  constexpr int64_t row = kLanes<acc_t>;
-  RowsAhead rows = rows_ahead;
-  Vec<acc_t> h[kStates];
-  SSAMBA_LANES
-  for (int n = 0; n < kStates; ++n) h[n] = load(h_memory + n * row);
-  int t = tile.first;
-  for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
-    const Vec<acc_t> delta = load(tile.delta + t * row);
-    const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
-    const acc_t* b = B + t * state;
-    const acc_t* c = C + t * state;
-    Vec<acc_t> sum[2] = {};
-    if constexpr (kLeave != Leave::nothing) sum[0] = skip * load(tile.u + t * row);
-    if constexpr (kLeave == Leave::sum) sum[1] = load(y + t * row);
-    rows.fetch();
-    SSAMBA_LANES
-    for (int n = 0; n < kStates; ++n) {
-      const Vec<acc_t> decayed = exp2(delta * load(decay + n * row)) * h[n];
-      h[n] = delta_u * b[n] + decayed;
-      if constexpr (kLeave != Leave::nothing) sum[n & 1] += h[n] * c[n];
-    }
-    if constexpr (kLeave != Leave::nothing) store(y + t * row, sum[0] + sum[1]);
-  }
-  SSAMBA_LANES
-  for (int n = 0; n < kStates; ++n) store(h_memory + n * row, h[n]);
-  rows_ahead = rows;
-}
-
-// Walks all states of a tile. y may be null; otherwise it begins with the skip, unless `add`, which adds to what is
-// there.
-template <typename acc_t>
-inline void walk_states(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
-                        Vec<acc_t> skip, acc_t* h, acc_t* y, bool add, RowsAhead& rows) {
-  for_state_blocks<kStateBlock>(state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
-    const int64_t first = n * kLanes<acc_t>;
-    const Vec<acc_t> skip_once = n == 0 ? skip : Vec<acc_t>{};
-    if (!y)
-      walk_tile<acc_t, kStates, Leave::nothing>(tile, decay + first, B + n, C + n, state, skip, h + first, y, rows);
-    else if (add || n > 0)
-      walk_tile<acc_t, kStates, Leave::sum>(tile, decay + first, B + n, C + n, state, skip_once, h + first, y, rows);
-    else
-      walk_tile<acc_t, kStates, Leave::y>(tile, decay + first, B + n, C + n, state, skip, h + first, y, rows);
-  });
+// Where the states (N, D) of a tile's checkpoint begin for a lane.
+template <typename acc_t, typename Pointer>
+inline acc_t* checkpoint_states(Pointer* checkpoints, const ScanArgs& args, const Lane& lane, int64_t start) {
+  const int64_t clip = lane.direction * args.batch + lane.batch;
+  const int64_t tile = clip * tile_count(args.length) + start / kTileTokens;
+  return static_cast<acc_t*>(checkpoints) + tile * args.state * args.channels + lane.channel;
 }
 
 }  // namespace

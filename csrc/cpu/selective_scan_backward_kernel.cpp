@@ -5,11 +5,10 @@
 //   dC_t = sum_d dy_t h_t          dB_t = sum_d g_t delta_t u_t        w_t = g_t exp(delta_t A) h_{t-1}
 //   dA = sum_t w_t delta_t         ddelta_t = w_t . A + (g_t . B_t) u_t    du_t = (g_t . B_t) delta_t + D dy_t
 //
-// Shapes and work items as in the forward kernel. States are not saved by the forward pass: a first walk leaves a
-// checkpoint at every tile (and y, if there is a gate), then tiles are taken in the opposite order, their states
-// replayed from the checkpoint into a trace and the gradients walked back through it. dB and dC are summed
-// over the lanes of a vector by a butterfly, then over the split's vectors. All sums are float32 (float64 for float64),
-// in an order that only the shape decides.
+// Shapes and work items as in the forward kernel. Tiles are taken against the order of the scan: the states of a tile
+// are replayed from its checkpoint into a trace, and the gradients walked back through it, two vectors of channels at a
+// time. dB and dC are summed over the lanes of a pair of vectors by a butterfly, then over the split's pairs. All sums
+// are float32 (float64 for float64), in an order that only the shape decides.
 
 #include "isa.h"
 #include "kernels.h"
@@ -20,228 +19,258 @@
 namespace ssamba {
 namespace {
 
-// States that the adjoint walk keeps in registers: each needs two.
-constexpr int kAdjointBlock = kStateBlock / 2;
+// Vectors of channels that share a walk, and states of each that it keeps in registers: a state takes two registers a
+// vector, and two for the sums that the vectors share.
+constexpr int kPair = 2;
+constexpr int kAdjointBlock = kStateBlock / 4;
 
-// Rows between the one that the gate's gradient works on and the one that it fetches.
-constexpr int64_t kGateAhead = 8;
+constexpr int kTensorsAhead = 6;  // u, delta, dout, z, du, ddelta
+using Rows = RowsAhead<kTensorsAhead>;
 
+// One vector of channels in one tile: its inputs, its trace, and what is gathered on the way.
+template <typename acc_t>
+struct GradientTile : Tile<acc_t> {
+  static constexpr int64_t kRow = kLanes<acc_t>, kRows = kTileTokens * kRow, kBlockRow = kAdjointBlock * kRow;
+  alignas(64) acc_t dy[kRows];          // dout silu(z), or dout
+  alignas(64) acc_t through_A[kRows];   // w . A log2(e)
+  alignas(64) acc_t through_B[kRows];   // g . B
+  alignas(64) acc_t y[kRows];           // C . h + D u; only with a gate
+  alignas(64) acc_t gate_slope[kRows];  // dout silu'(z); only with a gate
+  alignas(64) acc_t decays[kTileTokens * kBlockRow];
+  alignas(64) acc_t states[(kTileTokens + 1) * kBlockRow];  // begins with the one before the tile
+};
+
+// What a split keeps from tile to tile, and what its directions leave each other.
 template <typename acc_t>
 struct Workspace {
-  Tile<acc_t> tile;
-  alignas(64) acc_t dy[kTileTokens * kLanes<acc_t>], du[kTileTokens * kLanes<acc_t>];
-  alignas(64) acc_t ddelta[kTileTokens * kLanes<acc_t>];
-  acc_t *decay, *h, *g, *dA;  // (blocks, N, lanes)
-  acc_t *dD, *dbias;          // (blocks, lanes)
-  acc_t *B, *C;               // (tokens, N)
-  acc_t* dBC;                 // (tokens, 2 N): for each block of states its dB, then its dC, summed over vectors so far
-  acc_t *decays, *states;     // (tokens, adjoint block, lanes): the trace; states begin with the one before the tile
-  acc_t* checkpoints;         // (R, tiles, blocks, N, lanes)
-  acc_t* dy_clip;             // (blocks, L, lanes): y, then dout * silu(z); only with a gate
-  acc_t* du_clip;             // (blocks, L, lanes): the first direction's du; only with a shared u
+  GradientTile<acc_t> tiles[kPair];
+  acc_t *decay, *g, *dA;    // (blocks, N, lanes)
+  acc_t *dD, *dbias;        // (blocks, lanes)
+  acc_t *B, *C;             // (tokens, N)
+  acc_t* dBC;               // (tokens, sums): see LaneSums
+  acc_t *y_clip, *du_clip;  // (blocks, L, lanes): the first direction's y, with a gate, and du, with a shared u
 
   Workspace(const ScanBackwardArgs& args, int64_t blocks, Scratch<acc_t>& scratch) {
     constexpr int64_t row = kLanes<acc_t>;
-    const int64_t states_row = args.state * row;
-    for (acc_t** p : {&decay, &h, &g, &dA}) *p = scratch.take(blocks * states_row);
+    for (acc_t** p : {&decay, &g, &dA}) *p = scratch.take(blocks * args.state * row);
     for (acc_t** p : {&dD, &dbias}) *p = scratch.take(blocks * row);
     for (acc_t** p : {&B, &C}) *p = scratch.take(kTileTokens * args.state);
-    dBC = scratch.take(kTileTokens * 2 * args.state);
-    decays = scratch.take(kTileTokens * kAdjointBlock * row);
-    states = scratch.take((kTileTokens + 1) * kAdjointBlock * row);
-    checkpoints = scratch.take(args.directions * tile_count(args.length) * blocks * states_row);
-    dy_clip = scratch.take(args.z.data ? blocks * args.length * row : 0);
-    du_clip = scratch.take(args.shared_u ? blocks * args.length * row : 0);
+    dBC = scratch.take(kTileTokens * sums_row(args.state));
+    y_clip = scratch.take(y_elements(args, blocks));
+    du_clip = scratch.take(du_elements(args, blocks));
   }
 
   static int64_t elements(const ScanBackwardArgs& args, int64_t blocks) {
     constexpr int64_t row = kLanes<acc_t>;
-    const int64_t states_row = args.state * row;
-    return blocks * (4 * states_row + 2 * row) + 4 * kTileTokens * args.state +
-           (2 * kTileTokens + 1) * kAdjointBlock * row +
-           args.directions * tile_count(args.length) * blocks * states_row +
-           ((args.z.data ? 1 : 0) + (args.shared_u ? 1 : 0)) * blocks * args.length * row;
+    return blocks * row * (3 * args.state + 2) + kTileTokens * (2 * args.state + sums_row(args.state)) +
+           y_elements(args, blocks) + du_elements(args, blocks);
+  }
+
+  // The sums of all blocks of states of one token.
+  static int64_t sums_row(int64_t state) {
+    int64_t size = 0;
+    for_state_blocks<kAdjointBlock>(
+        state, [&]<int kStates>(StateBlock<kStates>, int64_t) { size += LaneSums<acc_t, 2 * kStates>::kSize; });
+    return size;
+  }
+
+ private:
+  static int64_t y_elements(const ScanBackwardArgs& args, int64_t blocks) {
+    return args.z.data && args.directions > 1 ? blocks * args.length * kLanes<acc_t> : 0;
+  }
+  static int64_t du_elements(const ScanBackwardArgs& args, int64_t blocks) {
+    return args.shared_u ? blocks * args.length * kLanes<acc_t> : 0;
   }
 };
 
 // Replays a tile's states into the trace. Row i of `decays` and row i + 1 of `states` belong to step i of the walk.
-template <typename acc_t, int kStates>
-void replay_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, int64_t state, const acc_t* checkpoint,
-                 acc_t* decays, acc_t* states) {
+template <typename acc_t, int kStates, bool kWithY>
+void replay_tile(GradientTile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
+                 const acc_t* checkpoint, int64_t checkpoint_row, int count) {
   constexpr int64_t row = kLanes<acc_t>;
+  acc_t *decays = tile.decays, *states = tile.states;
   Vec<acc_t> h[kStates];
   SSAMBA_LANES
   for (int n = 0; n < kStates; ++n) {
-    h[n] = load(checkpoint + n * row);
+    h[n] = load_widened(checkpoint + n * checkpoint_row, count);
     store(states + n * row, h[n]);
   }
   int t = tile.first;
   for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
     const Vec<acc_t> delta = load(tile.delta + t * row);
     const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
-    const acc_t* b = B + t * state;
-    decays += kStates * row * (i > 0);
+    const acc_t *b = B + t * state, *c = C + t * state;
+    Vec<acc_t> y{};
+    if constexpr (kWithY) y = load(tile.y + t * row);
     states += kStates * row;
     SSAMBA_LANES
     for (int n = 0; n < kStates; ++n) {
       const Vec<acc_t> a = exp2(delta * load(decay + n * row));
       h[n] = a * h[n] + delta_u * b[n];
+      if constexpr (kWithY) y += h[n] * c[n];
       store(decays + n * row, a);
       store(states + n * row, h[n]);
     }
+    if constexpr (kWithY) store(tile.y + t * row, y);
+    decays += kStates * row;
   }
 }
 
-// Walks the gradients of one tile back through the trace. `ddelta_A` gathers w . A log2(e), `ddelta_u` g . B.
-template <typename acc_t, int kStates>
-void adjoint_tile(const Tile<acc_t>& tile, const acc_t* dy, const acc_t* decay, const acc_t* B, const acc_t* C,
-                  int64_t state, const acc_t* decays, const acc_t* states, acc_t* g_memory, acc_t* dA_memory,
-                  acc_t* dBC, acc_t* ddelta_A, acc_t* ddelta_u, RowsAhead& rows_ahead) {
+// Walks the gradients of one tile back through the traces of kVectors vectors.
+template <typename acc_t, int kStates, int kVectors>
+void adjoint_tile(GradientTile<acc_t>* tiles, const acc_t* decay, int64_t vector_states, const acc_t* B, const acc_t* C,
+                  int64_t state, acc_t* g_memory, acc_t* dA_memory, acc_t* dBC, int64_t sums_row, Rows& rows_ahead) {
   constexpr int64_t row = kLanes<acc_t>;
-  RowsAhead rows = rows_ahead;
-  Vec<acc_t> g[kStates], dA[kStates];
+  Rows rows = rows_ahead;
+  Vec<acc_t> g[kVectors][kStates], dA[kVectors][kStates];
   SSAMBA_LANES
-  for (int n = 0; n < kStates; ++n) {
-    g[n] = load(g_memory + n * row);
-    dA[n] = load(dA_memory + n * row);
+  for (int v = 0; v < kVectors; ++v) {
+    SSAMBA_LANES
+    for (int n = 0; n < kStates; ++n) {
+      g[v][n] = load(g_memory + v * vector_states + n * row);
+      dA[v][n] = load(dA_memory + v * vector_states + n * row);
+    }
   }
-  for (int i = tile.tokens - 1; i >= 0; --i) {
-    const int t = tile.first + i * tile.step;
-    const Vec<acc_t> dy_t = load(dy + t * row), delta = load(tile.delta + t * row);
-    const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
+  for (int i = tiles->tokens - 1; i >= 0; --i) {
+    const int t = tiles->first + i * tiles->step;
     const acc_t *b = B + t * state, *c = C + t * state;
-    const acc_t *before = states + i * kStates * row, *after = before + kStates * row, *a = decays + i * kStates * row;
-    Vec<acc_t> through_A = load(ddelta_A + t * row), through_B = load(ddelta_u + t * row);
     Vec<acc_t> dBC_t[2 * kStates];
     rows.fetch();
     SSAMBA_LANES
-    for (int n = 0; n < kStates; ++n) {
-      const Vec<acc_t> g_t = dy_t * c[n] + g[n];
-      dBC_t[n] = g_t * delta_u;
-      dBC_t[kStates + n] = dy_t * load(after + n * row);
-      through_B += g_t * b[n];
-      g[n] = g_t * load(a + n * row);
-      const Vec<acc_t> w = g[n] * load(before + n * row);
-      dA[n] += w * delta;
-      through_A += w * load(decay + n * row);
+    for (int v = 0; v < kVectors; ++v) {
+      GradientTile<acc_t>& tile = tiles[v];
+      const Vec<acc_t> dy = load(tile.dy + t * row), delta = load(tile.delta + t * row);
+      const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
+      const acc_t *before = tile.states + i * kStates * row, *a = tile.decays + i * kStates * row;
+      Vec<acc_t> through_A = load(tile.through_A + t * row), through_B = load(tile.through_B + t * row);
+      SSAMBA_LANES
+      for (int n = 0; n < kStates; ++n) {
+        const Vec<acc_t> g_t = dy * c[n] + g[v][n], after = load(before + (kStates + n) * row);
+        if (v == 0) {
+          dBC_t[n] = g_t * delta_u;
+          dBC_t[kStates + n] = dy * after;
+        } else {
+          dBC_t[n] += g_t * delta_u;
+          dBC_t[kStates + n] += dy * after;
+        }
+        through_B += g_t * b[n];
+        g[v][n] = g_t * load(a + n * row);
+        const Vec<acc_t> w = g[v][n] * load(before + n * row);
+        dA[v][n] += w * delta;
+        through_A += w * load(decay + v * vector_states + n * row);
+      }
+      store(tile.through_A + t * row, through_A);
+      store(tile.through_B + t * row, through_B);
     }
-    add_lane_sums<acc_t, 2 * kStates>(dBC_t, dBC + t * 2 * state);
-    store(ddelta_A + t * row, through_A);
-    store(ddelta_u + t * row, through_B);
+    LaneSums<acc_t, 2 * kStates>::add(dBC_t, dBC + t * sums_row);
   }
   SSAMBA_LANES
-  for (int n = 0; n < kStates; ++n) {
-    store(g_memory + n * row, g[n]);
-    store(dA_memory + n * row, dA[n]);
+  for (int v = 0; v < kVectors; ++v) {
+    SSAMBA_LANES
+    for (int n = 0; n < kStates; ++n) {
+      store(g_memory + v * vector_states + n * row, g[v][n]);
+      store(dA_memory + v * vector_states + n * row, dA[v][n]);
+    }
   }
   rows_ahead = rows;
 }
 
-// First walk of one direction: a checkpoint at every tile, and y if there is a gate.
+// A tile's inputs, dout and the gate's part of it.
 template <typename in_t>
-void checkpoint_direction(const ScanBackwardArgs& args, const Split& split, int64_t direction, int64_t length,
-                          Workspace<Acc<in_t>>& work) {
+void load_gradient_tile(GradientTile<Acc<in_t>>& tile, const ScanBackwardArgs& args, const Lane& lane, int64_t start,
+                        int64_t length) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
-  const int64_t states = args.state * row;
-  acc_t* checkpoint = work.checkpoints + direction * tile_count(args.length) * split.blocks * states;
-  for (int64_t i = 0; i < split.blocks; ++i) {
-    const Lane lane = block_lane<acc_t>(args, split, direction, i);
-    load_decay(work.decay + i * states, args, lane);
-    load_initial_state(work.h + i * states, args.initial_state, args, lane);
-  }
-  const bool reverse = args.reverse[direction];
-  for (int64_t index = 0; index < tile_count(length); ++index) {
-    const int64_t start = tile_start(index, length, reverse);
-    load_projections<in_t>(work.B, work.C, args, split, direction, start, length);
-    RowsAhead rows = next_rows<acc_t, in_t>(split, index + 1, length);
-    const Lane first = block_lane<acc_t>(args, split, direction, 0);
-    add_rows<in_t>(rows, args.u, first, index + 1, length, reverse);
-    add_rows<in_t>(rows, args.delta, first, index + 1, length, reverse);
-    for (int64_t i = 0; i < split.blocks; ++i, checkpoint += states) {
-      const Lane lane = block_lane<acc_t>(args, split, direction, i);
-      __builtin_memcpy(checkpoint, work.h + i * states, std::size_t(states) * sizeof(acc_t));
-      load_tile<in_t, false>(work.tile, args, lane, start, length);
-      acc_t* y = args.z.data ? work.dy_clip + (i * args.length + start) * row : nullptr;
-      walk_states(work.tile, work.decay + i * states, work.B, work.C, args.state,
-                  channel_values<acc_t>(args.D, args, lane), work.h + i * states, y, direction > 0, rows);
-    }
-  }
-}
-
-// Turns y into dy = dout silu(z), and stores dz = dout y silu'(z).
-template <typename in_t>
-void differentiate_gate(const ScanBackwardArgs& args, const Split& split, int64_t length, Workspace<Acc<in_t>>& work) {
-  using acc_t = Acc<in_t>;
-  constexpr int64_t row = kLanes<acc_t>;
-  const Lane first = block_lane<acc_t>(args, split, 0, 0);
-  RowsAhead rows(length, split.blocks, row * int64_t(sizeof(in_t)));
-  rows.add(at<in_t>(args.z, first, kGateAhead) + first.channel, args.z.time * int64_t(sizeof(in_t)));
-  rows.add(at<in_t>(args.dout, first, kGateAhead) + first.channel, args.dout.time * int64_t(sizeof(in_t)));
-  rows.add(at<in_t>(args.dz, first, kGateAhead) + first.channel, args.dz.time * int64_t(sizeof(in_t)));
-  for (int64_t t = 0; t < length; ++t) {
-    for (int64_t i = 0; i < split.blocks; ++i) {
-      const Lane lane = block_lane<acc_t>(args, split, 0, i);
-      acc_t* y = work.dy_clip + (i * args.length + t) * row;
-      const Vec<acc_t> z = load_widened(at<in_t>(args.z, lane, t) + lane.channel, lane.count);
-      const Vec<acc_t> dout = load_widened(at<in_t>(args.dout, lane, t) + lane.channel, lane.count);
-      const Vec<acc_t> gate = sigmoid<acc_t>(z);
-      const Vec<acc_t> dz = dout * load(y) * (gate * (acc_t(1) + z * (acc_t(1) - gate)));
-      store_narrowed(at<in_t>(args.dz, lane, t) + lane.channel, dz, lane.count);
-      store(y, dout * z * gate);
-      rows.fetch();
-    }
-  }
-}
-
-// The gradients of one tile and vector of channels, once dB and dC of the tile hold what earlier vectors added.
-template <typename in_t>
-void differentiate_tile(const ScanBackwardArgs& args, const Lane& lane, int64_t start, int64_t length, int64_t i,
-                        const Acc<in_t>* checkpoint, Workspace<Acc<in_t>>& work, RowsAhead& rows) {
-  using acc_t = Acc<in_t>;
-  constexpr int64_t row = kLanes<acc_t>;
-  const int64_t states = args.state * row;
-  Tile<acc_t>& tile = work.tile;
   load_tile<in_t, true>(tile, args, lane, start, length);
-  const acc_t* dy = work.dy;
-  if (args.z.data) {
-    dy = work.dy_clip + (i * args.length + start) * row;
+  const in_t* dout = at<in_t>(args.dout, lane, start) + lane.channel;
+  if (!args.z.data) {
+    for (int t = 0; t < tile.tokens; ++t) store(tile.dy + t * row, load_widened(dout + t * args.dout.time, lane.count));
   } else {
-    for (int t = 0; t < tile.tokens; ++t)
-      store(work.dy + t * row, load_widened(at<in_t>(args.dout, lane, start + t) + lane.channel, lane.count));
+    const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
+    const in_t* z = at<in_t>(args.z, lane, start) + lane.channel;
+    for (int t = 0; t < tile.tokens; ++t) {
+      const Vec<acc_t> z_t = load_widened(z + t * args.z.time, lane.count), gate = sigmoid<acc_t>(z_t);
+      const Vec<acc_t> dout_t = load_widened(dout + t * args.dout.time, lane.count);
+      store(tile.dy + t * row, dout_t * (z_t * gate));
+      store(tile.gate_slope + t * row, dout_t * (gate * (acc_t(1) + z_t * (acc_t(1) - gate))));
+      store(tile.y + t * row, skip * load(tile.u + t * row));
+    }
   }
-  __builtin_memset(work.ddelta, 0, sizeof work.ddelta);
-  __builtin_memset(work.du, 0, sizeof work.du);
-  const acc_t* decay = work.decay + i * states;
-  for_state_blocks<kAdjointBlock>(args.state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
-    replay_tile<acc_t, kStates>(tile, decay + n * row, work.B + n, args.state, checkpoint + n * row, work.decays,
-                                work.states);
-    adjoint_tile<acc_t, kStates>(tile, dy, decay + n * row, work.B + n, work.C + n, args.state, work.decays,
-                                 work.states, work.g + i * states + n * row, work.dA + i * states + n * row,
-                                 work.dBC + 2 * n, work.ddelta, work.du, rows);
-  });
+  __builtin_memset(tile.through_A, 0, sizeof tile.through_A);
+  __builtin_memset(tile.through_B, 0, sizeof tile.through_B);
+}
 
+// Stores ddelta, du and dz of one tile and vector of channels, once all its states are walked.
+template <typename in_t>
+void finish_gradients(const ScanBackwardArgs& args, const Lane& lane, int64_t start, int64_t i,
+                      const GradientTile<Acc<in_t>>& tile, Workspace<Acc<in_t>>& work) {
+  using acc_t = Acc<in_t>;
+  constexpr int64_t row = kLanes<acc_t>;
+  const bool last_direction = lane.direction == args.directions - 1;
+  const int64_t in_clip = (i * args.length + start) * row;
   const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
   Vec<acc_t> dD = load(work.dD + i * row), dbias = load(work.dbias + i * row);
   for (int t = 0; t < tile.tokens; ++t) {
-    const Vec<acc_t> dy_t = load(dy + t * row), u = load(tile.u + t * row), through_B = load(work.du + t * row);
-    const Vec<acc_t> ddelta = (load(work.ddelta + t * row) * kLn2<acc_t> + through_B * u) * load(tile.slope + t * row);
-    Vec<acc_t> du = through_B * load(tile.delta + t * row) + skip * dy_t;
-    dD += dy_t * u;
+    const Vec<acc_t> dy = load(tile.dy + t * row), u = load(tile.u + t * row), g_B = load(tile.through_B + t * row);
+    const Vec<acc_t> ddelta = (load(tile.through_A + t * row) * kLn2<acc_t> + g_B * u) * load(tile.slope + t * row);
+    Vec<acc_t> du = g_B * load(tile.delta + t * row) + skip * dy;
+    dD += dy * u;
     dbias += ddelta;
     store_narrowed(at<in_t>(args.ddelta, lane, start + t) + lane.channel, ddelta, lane.count);
-    if (args.shared_u) {
-      acc_t* first = work.du_clip + (i * args.length + start + t) * row;
-      if (lane.direction == 0) {
-        store(first, du);
-        continue;
-      }
-      du += load(first);
+    if (args.shared_u && !last_direction) {
+      store(work.du_clip + in_clip + t * row, du);
+      continue;
     }
+    if (args.shared_u) du += load(work.du_clip + in_clip + t * row);
     store_narrowed(at<in_t>(args.du, lane, start + t) + lane.channel, du, lane.count);
   }
   store(work.dD + i * row, dD);
   store(work.dbias + i * row, dbias);
+  if (!args.z.data) return;
+  for (int t = 0; t < tile.tokens; ++t) {
+    Vec<acc_t> y = load(tile.y + t * row);
+    if (!last_direction) {
+      store(work.y_clip + in_clip + t * row, y);
+      continue;
+    }
+    if (lane.direction > 0) y += load(work.y_clip + in_clip + t * row);
+    store_narrowed(at<in_t>(args.dz, lane, start + t) + lane.channel, y * load(tile.gate_slope + t * row), lane.count);
+  }
+}
+
+// The gradients of one tile and kVectors vectors of channels from vector i on, once dB and dC of the tile hold what
+// earlier vectors added.
+template <typename in_t, int kVectors>
+void differentiate_tile(const ScanBackwardArgs& args, const Split& split, int64_t direction, int64_t start,
+                        int64_t length, int64_t i, Workspace<Acc<in_t>>& work, Rows& rows) {
+  using acc_t = Acc<in_t>;
+  constexpr int64_t row = kLanes<acc_t>;
+  const int64_t vector_states = args.state * row, sums_row = work.sums_row(args.state);
+  Lane lanes[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    lanes[v] = block_lane<acc_t>(args, split, direction, i + v);
+    load_gradient_tile<in_t>(work.tiles[v], args, lanes[v], start, length);
+  }
+  int64_t sums = 0;
+  for_state_blocks<kAdjointBlock>(args.state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
+    const int64_t first = i * vector_states + n * row;
+    for (int v = 0; v < kVectors; ++v) {
+      const acc_t* checkpoint =
+          checkpoint_states<const acc_t>(args.checkpoints, args, lanes[v], start) + n * args.channels;
+      const acc_t* decay = work.decay + first + v * vector_states;
+      if (args.z.data)
+        replay_tile<acc_t, kStates, true>(work.tiles[v], decay, work.B + n, work.C + n, args.state, checkpoint,
+                                          args.channels, lanes[v].count);
+      else
+        replay_tile<acc_t, kStates, false>(work.tiles[v], decay, work.B + n, work.C + n, args.state, checkpoint,
+                                           args.channels, lanes[v].count);
+    }
+    adjoint_tile<acc_t, kStates, kVectors>(work.tiles, work.decay + first, vector_states, work.B + n, work.C + n,
+                                           args.state, work.g + first, work.dA + first, work.dBC + sums, sums_row,
+                                           rows);
+    sums += LaneSums<acc_t, 2 * kStates>::kSize;
+  });
+  for (int v = 0; v < kVectors; ++v) finish_gradients<in_t>(args, lanes[v], start, i + v, work.tiles[v], work);
 }
 
 // Where the split's sums for B or C at time t go: (S, R, B, L, G, N).
@@ -252,14 +281,30 @@ acc_t* projection_gradient(void* gradient, const ScanBackwardArgs& args, const S
   return static_cast<acc_t*>(gradient) + ((clip * args.length + time) * args.groups + split.group) * args.state;
 }
 
-// Second walk of one direction, against its order.
+template <typename acc_t>
+void store_projection_gradients(const ScanBackwardArgs& args, const Split& split, int64_t direction, int64_t start,
+                                int tokens, const acc_t* dBC) {
+  for (int t = 0; t < tokens; ++t) {
+    acc_t* dB = projection_gradient<acc_t>(args.dB, args, split, direction, start + t);
+    acc_t* dC = projection_gradient<acc_t>(args.dC, args, split, direction, start + t);
+    for_state_blocks<kAdjointBlock>(args.state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
+      using Sums = LaneSums<acc_t, 2 * kStates>;
+      for (int k = 0; k < kStates; ++k) {
+        dB[n + k] = Sums::sum(dBC, k);
+        dC[n + k] = Sums::sum(dBC, kStates + k);
+      }
+      dBC += Sums::kSize;
+    });
+  }
+}
+
+// One direction, walked against its order.
 template <typename in_t>
 void differentiate_direction(const ScanBackwardArgs& args, const Split& split, int64_t direction, int64_t length,
                              Workspace<Acc<in_t>>& work) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
   const int64_t states = args.state * row;
-  const acc_t* checkpoints = work.checkpoints + direction * tile_count(args.length) * split.blocks * states;
   __builtin_memset(work.dA, 0, std::size_t(split.blocks * states) * sizeof(acc_t));
   __builtin_memset(work.dD, 0, std::size_t(split.blocks * row) * sizeof(acc_t));
   __builtin_memset(work.dbias, 0, std::size_t(split.blocks * row) * sizeof(acc_t));
@@ -271,28 +316,23 @@ void differentiate_direction(const ScanBackwardArgs& args, const Split& split, i
   const bool reverse = args.reverse[direction];
   for (int64_t index = tile_count(length) - 1; index >= 0; --index) {
     const int64_t start = tile_start(index, length, reverse);
-    RowsAhead rows = next_rows<acc_t, in_t>(split, index - 1, length);
+    Rows rows = next_rows<in_t, kTensorsAhead>(split, index - 1, length);
     if (index > 0) {
       const Lane first = block_lane<acc_t>(args, split, direction, 0);
       add_rows<in_t>(rows, args.u, first, index - 1, length, reverse);
       add_rows<in_t>(rows, args.delta, first, index - 1, length, reverse);
+      add_rows<in_t>(rows, args.dout, first, index - 1, length, reverse);
+      add_rows<in_t>(rows, args.z, first, index - 1, length, reverse);
       add_rows<in_t>(rows, args.du, first, index - 1, length, reverse);
       add_rows<in_t>(rows, args.ddelta, first, index - 1, length, reverse);
     }
     const int tokens = load_projections<in_t>(work.B, work.C, args, split, direction, start, length);
-    __builtin_memset(work.dBC, 0, std::size_t(tokens * 2 * args.state) * sizeof(acc_t));
-    for (int64_t i = 0; i < split.blocks; ++i)
-      differentiate_tile<in_t>(args, block_lane<acc_t>(args, split, direction, i), start, length, i,
-                               checkpoints + (index * split.blocks + i) * states, work, rows);
-    for (int t = 0; t < tokens; ++t) {
-      acc_t* dB = projection_gradient<acc_t>(args.dB, args, split, direction, start + t);
-      acc_t* dC = projection_gradient<acc_t>(args.dC, args, split, direction, start + t);
-      for_state_blocks<kAdjointBlock>(args.state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
-        const acc_t* sums = work.dBC + t * 2 * args.state + 2 * n;
-        __builtin_memcpy(dB + n, sums, kStates * sizeof(acc_t));
-        __builtin_memcpy(dC + n, sums + kStates, kStates * sizeof(acc_t));
-      });
-    }
+    __builtin_memset(work.dBC, 0, std::size_t(tokens * work.sums_row(args.state)) * sizeof(acc_t));
+    int64_t i = 0;
+    for (; split.blocks - i >= kPair; i += kPair)
+      differentiate_tile<in_t, kPair>(args, split, direction, start, length, i, work, rows);
+    for (; i < split.blocks; ++i) differentiate_tile<in_t, 1>(args, split, direction, start, length, i, work, rows);
+    store_projection_gradients(args, split, direction, start, tokens, work.dBC);
   }
   for (int64_t i = 0; i < split.blocks; ++i) {
     const Lane lane = block_lane<acc_t>(args, split, direction, i);
@@ -334,9 +374,6 @@ void differentiate_items(const ScanBackwardArgs& args, int64_t begin, int64_t en
   for (int64_t item = begin; item < end; ++item) {
     const Split split = item_split<acc_t>(args, item);
     const int64_t length = clip_length(args, split.batch);
-    for (int64_t direction = 0; direction < args.directions; ++direction)
-      checkpoint_direction<in_t>(args, split, direction, length, work);
-    if (args.z.data) differentiate_gate<in_t>(args, split, length, work);
     for (int64_t direction = 0; direction < args.directions; ++direction)
       differentiate_direction<in_t>(args, split, direction, length, work);
     clear_padding<in_t>(args, split, length);

@@ -16,6 +16,64 @@
 namespace ssamba {
 namespace {
 
+constexpr int kTensorsAhead = 4;  // u, delta; in the last direction z and out
+using Rows = RowsAhead<kTensorsAhead>;
+
+// Walks one tile, updating the states (N, lanes), and leaves C_t . h_t + D u_t in y (tokens, lanes), or adds it to what
+// is there.
+template <typename acc_t, int kStates, bool kAdd>
+inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
+                      Vec<acc_t> skip, acc_t* h_memory, acc_t* y, Rows& rows_ahead) {
+  constexpr int64_t row = kLanes<acc_t>;
+  Rows rows = rows_ahead;
+  Vec<acc_t> h[kStates];
+  SSAMBA_LANES
+  for (int n = 0; n < kStates; ++n) h[n] = load(h_memory + n * row);
+  int t = tile.first;
+  for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
+    const Vec<acc_t> delta = load(tile.delta + t * row);
+    const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
+    const acc_t* b = B + t * state;
+    const acc_t* c = C + t * state;
+    Vec<acc_t> sum[2] = {skip * load(tile.u + t * row), {}};
+    if constexpr (kAdd) sum[1] = load(y + t * row);
+    rows.fetch();
+    SSAMBA_LANES
+    for (int n = 0; n < kStates; ++n) {
+      const Vec<acc_t> decayed = exp2(delta * load(decay + n * row)) * h[n];
+      h[n] = delta_u * b[n] + decayed;
+      sum[n & 1] += h[n] * c[n];
+    }
+    store(y + t * row, sum[0] + sum[1]);
+  }
+  SSAMBA_LANES
+  for (int n = 0; n < kStates; ++n) store(h_memory + n * row, h[n]);
+  rows_ahead = rows;
+}
+
+// Walks all states of a tile; `add` as in walk_tile.
+template <typename acc_t>
+inline void walk_states(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
+                        Vec<acc_t> skip, acc_t* h, acc_t* y, bool add, Rows& rows) {
+  for_state_blocks<kStateBlock>(state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
+    const int64_t first = n * kLanes<acc_t>;
+    if (add || n > 0)
+      walk_tile<acc_t, kStates, true>(tile, decay + first, B + n, C + n, state, n == 0 ? skip : Vec<acc_t>{}, h + first,
+                                      y, rows);
+    else
+      walk_tile<acc_t, kStates, false>(tile, decay + first, B + n, C + n, state, skip, h + first, y, rows);
+  });
+}
+
+// Leaves the states (N, lanes) before a tile for the backward pass.
+template <typename acc_t>
+void store_checkpoint(const ScanForwardArgs& args, const Lane& lane, int64_t start, const acc_t* h) {
+  if (!args.checkpoints) return;
+  acc_t* states = checkpoint_states<acc_t>(args.checkpoints, args, lane, start);
+  for (int64_t n = 0; n < args.state; ++n)
+    store_narrowed(states + n * args.channels, load(h + n * kLanes<acc_t>), lane.count);
+}
+
 // Gates y and stores it. Two loops, as a load that follows a store with the same address bits within a page waits for
 // it, and tensors tend to begin at the same place in a page.
 template <typename in_t>
@@ -45,9 +103,10 @@ struct Workspace {
 
 template <typename in_t>
 void scan_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, int64_t length, Workspace<Acc<in_t>>& work,
-               Acc<in_t>* decay, Acc<in_t>* h, Acc<in_t>* y, RowsAhead& rows) {
+               Acc<in_t>* decay, Acc<in_t>* h, Acc<in_t>* y, Rows& rows) {
   using acc_t = Acc<in_t>;
   Tile<acc_t>& tile = work.tile;
+  store_checkpoint(args, lane, start, h);
   load_tile<in_t, false>(tile, args, lane, start, length);
   const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
   walk_states(tile, decay, work.B, work.C, args.state, skip, h, y, lane.direction > 0, rows);
@@ -69,7 +128,7 @@ void scan_direction(const ScanForwardArgs& args, const Split& split, int64_t dir
   for (int64_t index = 0; index < tile_count(length); ++index) {
     const int64_t start = tile_start(index, length, reverse);
     load_projections<in_t>(work.B, work.C, args, split, direction, start, length);
-    RowsAhead rows = next_rows<acc_t, in_t>(split, index + 1, length);
+    Rows rows = next_rows<in_t, kTensorsAhead>(split, index + 1, length);
     const Lane first = block_lane<acc_t>(args, split, direction, 0);
     add_rows<in_t>(rows, args.u, first, index + 1, length, reverse);
     add_rows<in_t>(rows, args.delta, first, index + 1, length, reverse);

@@ -17,30 +17,41 @@ inline Vec<T> fold(Vec<T> a, Vec<T> b, std::integer_sequence<int, kLane...>) {
          __builtin_shufflevector(a, b, ((kLane & kHalf) ? lanes + (kLane ^ kHalf) : (kLane ^ kHalf))...);
 }
 
-// Folds 2 * kHalf vectors into one; in the end lane i holds the sum over vector i. Every level halves the vectors, so
-// kLanes sums cost kLanes - 1 folds.
-template <typename T, int kHalf>
+// Folds kCount vectors into one, at distances kHalf, kHalf / 2, ...: every level halves the vectors, so kCount sums
+// cost kCount - 1 folds.
+template <typename T, int kCount, int kHalf>
 inline Vec<T> fold_all(Vec<T>* v) {
-  SSAMBA_LANES
-  for (int i = 0; i < kHalf; ++i)
-    v[i] = fold<T, kHalf>(v[i], v[i + kHalf], std::make_integer_sequence<int, kLanes<T>>{});
-  if constexpr (kHalf > 1)
-    return fold_all<T, kHalf / 2>(v);
-  else
+  if constexpr (kCount == 1) {
     return v[0];
-}
-
-// Adds the sums over the lanes of kCount vectors to `out` (kCount), and spoils the vectors.
-template <typename T, int kCount>
-inline void add_lane_sums(Vec<T>* v, T* out) {
-  constexpr int lanes = kLanes<T>;
-  if constexpr (kCount >= lanes) {
-    store(out, load(out) + fold_all<T, lanes / 2>(v));
-    if constexpr (kCount > lanes) add_lane_sums<T, kCount - lanes>(v + lanes, out + lanes);
   } else {
-    for (int i = 0; i < kCount; ++i) out[i] += horizontal_sum<T>(v[i]);
+    SSAMBA_LANES
+    for (int i = 0; i < kCount / 2; ++i)
+      v[i] = fold<T, kHalf>(v[i], v[i + kCount / 2], std::make_integer_sequence<int, kLanes<T>>{});
+    return fold_all<T, kCount / 2, kHalf / 2>(v);
   }
 }
+
+// Running sums over the lanes of kCount vectors, kCount a power of two, in kSize elements: where a vector has more
+// lanes than there are sums, each sum lies in kParts neighbours that are added in the end.
+template <typename T, int kCount>
+struct LaneSums {
+  static constexpr int kParts = kLanes<T> > kCount ? kLanes<T> / kCount : 1;
+  static constexpr int kSize = kCount * kParts;
+
+  // Adds the vectors, and spoils them.
+  static void add(Vec<T>* v, T* sums) {
+    constexpr int together = kCount / (kSize / kLanes<T>);
+    SSAMBA_LANES
+    for (int i = 0; i < kCount; i += together, sums += kLanes<T>)
+      store(sums, load(sums) + fold_all<T, together, kLanes<T> / 2>(v + i));
+  }
+
+  static T sum(const T* sums, int k) {
+    T total = sums[k * kParts];
+    for (int part = 1; part < kParts; ++part) total += sums[k * kParts + part];
+    return total;
+  }
+};
 
 }  // namespace
 }  // namespace ssamba

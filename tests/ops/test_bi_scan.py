@@ -125,8 +125,13 @@ def test_gradcheck():
 def test_opcheck():
     for options, lengths in (((True, True, True), torch.tensor([7, 2])), ((False, False, False), None)):
         inputs = scan_inputs((2, 7, 6, 4, 2), options=options)
-        arguments = tuple(as_leaves(inputs).values())
-        torch.library.opcheck(torch.ops.ssamba.bi_scan.default, (*arguments, lengths))
+        arguments = (*as_leaves(inputs).values(), lengths)
+        torch.library.opcheck(torch.ops.ssamba.bi_scan.default, arguments)
+        torch.library.opcheck(torch.ops.ssamba.bi_scan_forward.default, arguments)
+        out, checkpoints = torch.ops.ssamba.bi_scan_forward(*inputs.values(), lengths)
+        torch.library.opcheck(
+            torch.ops.ssamba.bi_scan_backward.default, (torch.ones_like(out), checkpoints, *inputs.values(), lengths)
+        )
 
 
 def test_compiles_without_graph_breaks_for_any_length():
@@ -209,14 +214,32 @@ def test_autocast_leaves_parameters_and_states_wide():
     assert inputs["u"].grad.dtype == inputs["A"].grad.dtype == torch.float32
 
 
-def test_saves_no_more_than_its_inputs():
-    """The states, N times larger, are recomputed: what autograd keeps is what it was given."""
-    inputs = as_leaves(scan_inputs((2, 64, 32, 16, 1)))
+def test_saves_its_inputs_and_few_states():
+    """The states, N times larger, are recomputed from those before every 32nd token."""
+    inputs = as_leaves(scan_inputs((2, 65, 24, 16, 1)))
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
         bi_scan(**inputs)
     given = {x.data_ptr() for x in inputs.values() if isinstance(x, torch.Tensor)}
-    assert {x.data_ptr() for x in saved} <= given
+    assert [tuple(x.shape) for x in saved if x.data_ptr() not in given] == [(2, 2, 3, 16, 24)]
+
+
+def test_checkpoints_are_the_states_before_each_tile():
+    """With and without checkpoints the results are the same bits, and a checkpoint is the state of a shorter scan."""
+    inputs = scan_inputs((1, 70, 20, 16, 1))
+    lengths = torch.tensor([66])
+    out, checkpoints = torch.ops.ssamba.bi_scan_forward(*inputs.values(), lengths)
+    assert torch.equal(out, bi_scan(**inputs, lengths=lengths))
+    for direction, tile, tokens in (
+        (0, 0, slice(0, 0)),
+        (0, 2, slice(0, 64)),
+        (1, 0, slice(32, 66)),
+        (1, 1, slice(64, 66)),
+    ):
+        one = {name: x[direction] if name not in ("z", "delta_softplus") else x for name, x in inputs.items()}
+        part = {name: x[:, tokens] if name in ("u", "delta", "B", "C", "z") else x for name, x in one.items()}
+        _, state = reference.selective_scan(**as_float64(part), reverse=direction == 1)
+        assert_close(checkpoints[direction, :, tile].mT, state, 64, f"direction {direction}, tile {tile}")
 
 
 def test_no_second_derivative_is_said_clearly():
@@ -270,6 +293,16 @@ def test_bad_input_is_named(case):
     change, message = BAD[case]
     with pytest.raises((RuntimeError, NotImplementedError), match=message):
         bi_scan(**change(scan_inputs((2, 10, 6, 4, 1))))
+
+
+def test_bad_checkpoints_are_named():
+    inputs = scan_inputs((2, 40, 6, 4, 1))
+    out, checkpoints = torch.ops.ssamba.bi_scan_forward(*inputs.values(), None)
+    message = r"bi_scan_backward: checkpoints has shape \(2, 2, 1, 4, 6\); expected \(R, B, K, N, D\) = \(2, 2, 2, 4, 6\)"
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.ssamba.bi_scan_backward(out, checkpoints[:, :, :1], *inputs.values(), None)
+    with pytest.raises(RuntimeError, match="checkpoints is float64; expected float32, as the states"):
+        torch.ops.ssamba.bi_scan_backward(out, checkpoints.double(), *inputs.values(), None)
 
 
 def test_lengths_random_batches_match_reference():
