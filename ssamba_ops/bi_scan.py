@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient, register_training_forward
+from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
 from ssamba_ops.selective_scan import fake_checkpoints, fake_scan_gradients
 
 
@@ -122,6 +122,5 @@ def _backward(ctx: Any, dout: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     return du, ddelta, dA, dB, dC, given(dD, D), given(dz, z), given(ddelta_bias, delta_bias), None, None
 
 
-register_gradient("bi_scan", _setup_context, _backward, forward="bi_scan_forward")
-register_training_forward("bi_scan", lambda outputs: outputs[0])
+register_gradient("bi_scan", _setup_context, _backward, results=lambda outputs: outputs[0])
 register_autocast("bi_scan", ("u", "delta", "B", "C", "z"))

@@ -31,13 +31,21 @@ def check_one_device(op: str, **tensors: Tensor | None) -> None:
 
 
 def register_gradient(
-    op: str, setup_context: Callable[..., None], backward: Callable[..., Any], forward: str | None = None
+    op: str,
+    setup_context: Callable[..., None],
+    backward: Callable[..., Any],
+    results: Callable[[tuple], Any] | None = None,
 ) -> None:
     """Registers the gradient of `ssamba::<op>`, which calls `ssamba::<op>_backward`, itself not differentiable.
 
-    `forward` names the op that stands for it where a gradient is wanted (see `register_training_forward`), if any.
+    With `results`, `ssamba::<op>_forward` stands for the op where a gradient is wanted: it also returns what the backward
+    pass starts from, and `results` takes from its outputs those of the op.
     """
-    torch.library.register_autograd(f"ssamba::{forward or op}", backward, setup_context=setup_context)
+    torch.library.register_autograd(
+        f"ssamba::{op}{'_forward' if results else ''}", backward, setup_context=setup_context
+    )
+    if results:
+        _train_through_forward(op, results)
 
     def refuse(ctx: Any, *gradients: Tensor) -> None:
         raise NotImplementedError(
@@ -48,9 +56,7 @@ def register_gradient(
     torch.library.register_autograd(f"ssamba::{op}_backward", refuse)
 
 
-def register_training_forward(op: str, results: Callable[[tuple], Any]) -> None:
-    """Where a gradient is wanted, `ssamba::<op>` is `ssamba::<op>_forward`, which also returns what the backward pass
-    starts from; `results` takes what <op> returns out of what <op>_forward does."""
+def _train_through_forward(op: str, results: Callable[[tuple], Any]) -> None:
     inference = getattr(torch.ops.ssamba, op).default
     training = getattr(torch.ops.ssamba, f"{op}_forward").default
     defaults = [argument.default_value for argument in inference._schema.arguments]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient, register_training_forward
+from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
 
 CHECKPOINT_TOKENS = 32  # of a tile between two checkpoints of the states: csrc/selective_scan.h
 
@@ -191,6 +191,5 @@ def _backward(ctx: Any, dout: Tensor, dlast_state: Tensor, _: Tensor) -> tuple[T
     return du, ddelta, dA, dB, dC, *optional, None, given(dinitial_state, initial_state), None, None
 
 
-register_gradient("selective_scan", _setup_context, _backward, forward="selective_scan_forward")
-register_training_forward("selective_scan", lambda outputs: outputs[:2])
+register_gradient("selective_scan", _setup_context, _backward, results=lambda outputs: outputs[:2])
 register_autocast("selective_scan", ("u", "delta", "B", "C", "z"))

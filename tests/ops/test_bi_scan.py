@@ -298,7 +298,7 @@ def test_bad_input_is_named(case):
 def test_bad_checkpoints_are_named():
     inputs = scan_inputs((2, 40, 6, 4, 1))
     out, checkpoints = torch.ops.ssamba.bi_scan_forward(*inputs.values(), None)
-    message = r"bi_scan_backward: checkpoints has shape \(2, 2, 1, 4, 6\); expected \(R, B, K, N, D\) = \(2, 2, 2, 4, 6\)"
+    message = r"checkpoints has shape \(2, 2, 1, 4, 6\); expected \(R, B, K, N, D\) = \(2, 2, 2, 4, 6\)"
     with pytest.raises(RuntimeError, match=message):
         torch.ops.ssamba.bi_scan_backward(out, checkpoints[:, :, :1], *inputs.values(), None)
     with pytest.raises(RuntimeError, match="checkpoints is float64; expected float32, as the states"):
