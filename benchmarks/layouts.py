@@ -15,7 +15,6 @@ from pathlib import Path
 
 from layouts_table import BEGIN, END, table
 from readme_section import replace_section
-
 from ssamba import SSAMBA
 from ssamba.demo.experiment import Outcome, curve, run_experiment
 from ssamba.demo.provenance import machine, software

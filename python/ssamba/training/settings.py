@@ -139,8 +139,8 @@ class PretrainSettings(TrainingSettings):
     generative_weight: float | None = option(None, "weight of reconstruction in joint", group="masking", minimum=0)
     infonce: str | None = option(
         None,
-        "which way the discriminative softmax goes: over the targets of a prediction (paper), or over the predictions of "
-        "a target (default: by layout, published_code for paired)",
+        "what the discriminative softmax runs over: the targets of a prediction (paper) or the predictions of a target "
+        "(default: by layout, published_code for paired)",
         group="masking",
         choices=("paper", "published_code"),
     )
