@@ -44,9 +44,9 @@ def terms(results: dict) -> str:
     return (
         f"{len(WORDS)} words of the demo, {results['clips']['test']} clips of {len(VOICES['test'])} voices never heard "
         f"in training; mean ± standard deviation in % over seeds {', '.join(map(str, seeds))}. Every run has depth "
-        f"{model['depth']}, width {model['embed_dim']}, {sizes.pop():,} parameters, {pretraining['max_steps']} steps of "
-        f"pretraining on {results['clips']['train']} clips and {finetuning['max_steps']} of fine-tuning with "
-        f"{recipe['labels_per_word']} labels a word, and the paper's InfoNCE."
+        f"{model['depth']}, width {model['embed_dim']}, {sizes.pop():,} parameters, the paper's InfoNCE, "
+        f"{pretraining['max_steps']} steps of pretraining on {results['clips']['train']} clips, and "
+        f"{finetuning['max_steps']} steps of fine-tuning with {recipe['labels_per_word']} labels a word."
     )
 
 
