@@ -17,10 +17,11 @@ from . import checkpoint, published
 from .config import CHOICES, SSAMBAConfig
 from .extraction import extract_features, network_input
 from .grid import PatchGrid, column_times, published_segments
-from .layers import Norm, make_stack
+from .layers import Norm
 from .masking import hidden_patches, sample_mask, take_patches
 from .objectives import PretrainOutput, infonce, raw_patches, reconstruction_error
 from .position import adapt_position_table, clip_positions
+from .stack import make_stack
 
 
 class PatchEmbedding(nn.Module):

@@ -1,0 +1,92 @@
+"""From the named parameters of layers to the packed weights of `mixing`, and keeping those between inferences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .mixing import MixerWeights
+
+if TYPE_CHECKING:
+    from .layers import BidirectionalMamba, Norm
+
+
+def pack(
+    mixers: Sequence[BidirectionalMamba], swaps: Sequence[bool], norms: Sequence[Norm] | None = None
+) -> MixerWeights:
+    """Weights of mixers side by side; `swaps` says which of them read reversed time.
+
+    With `norms`, one for each mixer, their affine maps are folded into the input matrices. Differentiable.
+    """
+    in_proj = torch.stack([mixer.in_proj.weight.unflatten(0, (2, -1)) for mixer in mixers], dim=1)  # (2, G, E, D)
+    wide, product = torch.promote_types(in_proj.dtype, torch.float32), product_dtype(in_proj)
+    in_bias = None
+    if norms is not None:
+        if norms[0].bias is not None:
+            biases = torch.stack([norm.bias for norm in norms]).to(wide)  # (G, D)
+            in_bias = torch.matmul(in_proj.to(wide), biases.unsqueeze(-1)).squeeze(-1).to(product)
+        in_proj = in_proj.to(wide) * torch.stack([norm.weight for norm in norms]).to(wide).unsqueeze(1)
+    sides = [mixer.directions(swap) for mixer, swap in zip(mixers, swaps, strict=True)]  # G times (2 directions)
+
+    def stacked(name: str) -> Tensor:
+        return torch.stack([torch.stack([getattr(side[r], name) for side in sides]) for r in range(2)])
+
+    return MixerWeights(
+        in_proj=in_proj.to(product),
+        in_bias=in_bias,
+        conv=stacked("conv").to(wide),
+        conv_bias=stacked("conv_bias").to(wide),
+        x_proj=stacked("x_proj").to(product),
+        dt_proj=stacked("dt_proj").to(product),
+        dt_bias=stacked("dt_bias").to(wide),
+        A=-torch.exp(stacked("A_log").to(wide)),
+        D=stacked("D").to(wide),
+        out_proj=torch.stack([mixer.out_proj.weight for mixer in mixers], dim=1).to(product) / 2,
+    )
+
+
+def product_dtype(weight: Tensor) -> torch.dtype:
+    """What matrices are multiplied in: the autocast dtype where autocast is on."""
+    device = weight.device.type
+    if weight.dtype != torch.float64 and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return weight.dtype
+
+
+class KeptWeights:
+    """Packed weights kept from one inference to the next, until a parameter they were made from changes.
+
+    A change is a write that autograd's version counter sees (an optimiser step, load_state_dict, anything in place)
+    or other storage (`.to`). A write through `.data`, which no counter sees, must be followed by `clear`.
+    A copy or a pickle of the owner starts without them.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[Any, tuple[list[Tensor], list[int], MixerWeights]] = {}
+
+    def get(self, key: Any, parameters: Sequence[Tensor], make: Callable[[], MixerWeights]) -> MixerWeights:
+        """What `make` returned last time, or returns now, for `parameters` as they are."""
+        entry = self._entries.get(key)
+        if entry is None or not _unchanged(parameters, *entry[:2]):
+            if any(parameter.is_inference() for parameter in parameters):  # their writes are not counted
+                return make()
+            # The aliases keep the storage they were made from, so that no other tensor can get the same address.
+            entry = [p.detach() for p in parameters], [p._version for p in parameters], make()
+            self._entries[key] = entry
+        return entry[2]
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    def __reduce__(self) -> tuple:
+        return KeptWeights, ()
+
+
+def _unchanged(parameters: Sequence[Tensor], aliases: Sequence[Tensor], versions: Sequence[int]) -> bool:
+    return all(
+        parameter._version == version and parameter.data_ptr() == alias.data_ptr() and parameter.dtype == alias.dtype
+        for parameter, alias, version in zip(parameters, aliases, versions, strict=True)
+    )
