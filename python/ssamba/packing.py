@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from .mixing import MixerWeights
 
@@ -59,24 +60,22 @@ def product_dtype(weight: Tensor) -> torch.dtype:
 class KeptWeights:
     """Packed weights kept from one inference to the next, until a parameter they were made from changes.
 
-    A change is a write that autograd's version counter sees (an optimiser step, load_state_dict, anything in place)
-    or other storage (`.to`). A write through `.data`, which no counter sees, must be followed by `clear`.
-    A copy or a pickle of the owner starts without them.
+    A change is a write that autograd's version counter sees (load_state_dict, anything in place), other storage
+    (`.to`), or a step of any optimiser: the fused ones write uncounted. A write through `.data` by hand must be
+    followed by `clear`, which `train()` calls. A copy or a pickle of the owner starts without them.
     """
 
     def __init__(self) -> None:
-        self._entries: dict[Any, tuple[list[Tensor], list[int], MixerWeights]] = {}
+        self._entries: dict[Any, tuple[Written, MixerWeights]] = {}
 
     def get(self, key: Any, parameters: Sequence[Tensor], make: Callable[[], MixerWeights]) -> MixerWeights:
         """What `make` returned last time, or returns now, for `parameters` as they are."""
         entry = self._entries.get(key)
-        if entry is None or not _unchanged(parameters, *entry[:2]):
+        if entry is None or not entry[0].still_true(parameters):
             if any(parameter.is_inference() for parameter in parameters):  # their writes are not counted
                 return make()
-            # The aliases keep the storage they were made from, so that no other tensor can get the same address.
-            entry = [p.detach() for p in parameters], [p._version for p in parameters], make()
-            self._entries[key] = entry
-        return entry[2]
+            entry = self._entries[key] = Written(parameters), make()
+        return entry[1]
 
     def clear(self) -> None:
         self._entries.clear()
@@ -85,8 +84,26 @@ class KeptWeights:
         return KeptWeights, ()
 
 
-def _unchanged(parameters: Sequence[Tensor], aliases: Sequence[Tensor], versions: Sequence[int]) -> bool:
-    return all(
-        parameter._version == version and parameter.data_ptr() == alias.data_ptr() and parameter.dtype == alias.dtype
-        for parameter, alias, version in zip(parameters, aliases, versions, strict=True)
-    )
+class Written:
+    """When and where parameters were last written."""
+
+    steps = 0  # of all optimisers of the process
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        # Aliases keep the storage alive, so that no other tensor can get the same address.
+        self.aliases = [parameter.detach() for parameter in parameters]
+        self.versions = [parameter._version for parameter in parameters]
+        self.steps = Written.steps
+
+    def still_true(self, parameters: Sequence[Tensor]) -> bool:
+        return self.steps == Written.steps and all(
+            new._version == version and new.data_ptr() == old.data_ptr() and new.dtype == old.dtype
+            for new, old, version in zip(parameters, self.aliases, self.versions, strict=True)
+        )
+
+    @staticmethod
+    def count_step(*_: Any) -> None:
+        Written.steps += 1
+
+
+register_optimizer_step_post_hook(Written.count_step)

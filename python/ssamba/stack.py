@@ -16,6 +16,9 @@ from .packing import KeptWeights, pack, product_dtype
 
 # Tokens of all clips that inference takes at a time: activations of tiny then fit a core's cache.
 _ROWS_AT_ONCE = {"cpu": 1024}
+# Where training computes a pair as one layer too. It halves the launches, but multiplies zeros and copies what differs:
+# a training step of tiny takes 9 % more time on a CPU (2026-11-24, 4 clips of 512 patches, one Zen 4 core).
+_WIDE_TRAINING = {"cuda"}
 
 
 class Stack(nn.ModuleList):
@@ -114,6 +117,8 @@ class PairedStack(Stack):
 
     def _pair(self, index: int, even: Tensor, odd: Tensor, lengths: Tensor | None) -> Tensor:
         layers = self._reading_together(index)
+        if even.device.type not in _WIDE_TRAINING:
+            return layers[0](even, lengths) + layers[1](odd, lengths, swap=True)
         if even is odd:
             return mix([layers[0].norm.normalise(even)], _packed(layers, fold=True), lengths)
         readers = [layer.norm(s) for layer, s in zip(layers, (even, odd), strict=True)]
