@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from ssamba.cli import VERBS
+from ssamba.cli.bench import BenchSettings
 from ssamba.cli.embed import EmbedSettings
 from ssamba.cli.predict import PredictSettings
 from ssamba.cli.stats import StatsSettings
@@ -23,6 +24,7 @@ SETTINGS = {
     "predict": PredictSettings,
     "stats": StatsSettings,
     "repeat": RepeatSettings,
+    "bench": BenchSettings,
 }
 
 
