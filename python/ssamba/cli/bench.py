@@ -18,7 +18,7 @@ results.json, bench.md and pictures into --out. What does not fit into memory,
 is not installed or would take too long is listed as such."""
 
 EXAMPLE = """\
-  ssamba bench
+  ssamba bench --budget 2
   ssamba bench --parts encoder --sizes tiny,base --tokens 513,4096,65536 \\
       --batch 1,4 --dtypes float32,bfloat16 --budget 30 --out runs/bench
   ssamba bench --report --out runs/bench --readme README.md"""
