@@ -26,6 +26,7 @@ PROVIDERS = {
     "features": ("ssamba", "clip by clip", "torchaudio"),
     "loading": ("ssamba", "ssamba cached", "ssamba 2 workers"),
 }
+ON_DEVICE = ("encoder", "pretraining", "ops")
 SLOW = ("published reference", "reference", "transformers")  # loops over time: short inputs only
 LONGEST_OF_SLOW = 513
 OPS = ("bi_scan", "bi_scan backward", "bi_conv1d", "bi_conv1d backward", "patch_mask")
@@ -42,6 +43,7 @@ class Case:
     batch: int = 1
     dtype: str = "float32"
     detail: str = ""
+    device: str = "cpu"
 
     @property
     def width(self) -> int:
@@ -50,7 +52,10 @@ class Case:
     @property
     def group(self) -> str:
         """What is the same in all cases that are compared."""
-        return " ".join(filter(None, (self.part, self.detail, self.size, f"{self.batch} x {self.tokens}", self.dtype)))
+        if self.part not in ON_DEVICE:
+            return f"{self.part} {self.batch} clips"
+        names = (self.part, self.detail, self.size, f"{self.batch} x {self.tokens}", self.dtype)
+        return " ".join(filter(None, (*names, "" if self.device == "cpu" else self.device)))
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -66,11 +71,14 @@ class Plan:
     batches: Sequence[int] = (1,)
     dtypes: Sequence[str] = ("float32",)
     providers: Sequence[str] = ()  # only these; all if empty
+    device: str = "cpu"
 
     def cases(self) -> Iterator[Case]:
         """In an order that leaves the least to regret when the time runs out: short inputs first."""
         for part in self.parts:
-            yield from (case for case in getattr(self, f"_{part}")() if self._wanted(case))
+            for case in getattr(self, f"_{part}")():
+                if self._wanted(case):
+                    yield dataclasses.replace(case, device=self.device if part in ON_DEVICE else "cpu")
 
     def _wanted(self, case: Case) -> bool:
         return not self.providers or case.provider in self.providers
@@ -97,7 +105,7 @@ class Plan:
                     tokens = {"mambapy": 4096, "reference": LONGEST_OF_SLOW}
                     for provider in PROVIDERS["ops"]:
                         if op.startswith("bi_scan") or provider != "mambapy":
-                            for length in {LONGEST_OF_SLOW, tokens.get(provider, 4096)}:
+                            for length in sorted({LONGEST_OF_SLOW, tokens.get(provider, 4096)}):
                                 yield Case("ops", provider, size, length, 1, dtype, op)
 
     def _features(self) -> Iterator[Case]:

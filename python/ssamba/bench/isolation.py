@@ -7,6 +7,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -44,31 +45,34 @@ def _measured(results: Connection, case: Case, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    _limit_memory()
+    on_gpu = case.device != "cpu"
+    if not on_gpu:  # a GPU's driver maps more than there is
+        _limit_memory()
     try:
-        found = {"status": "ok", **_figures(case)}
+        found = {"status": "ok", **_figures(case, torch.cuda.synchronize if on_gpu else lambda: None)}
     except ImportError as error:
         found = {"status": "not installed", "why": str(error)}
     except MemoryError as error:
         found = {"status": "out of memory", "why": str(error)}
     except RuntimeError as error:
-        status = "out of memory" if "can't allocate memory" in str(error) else "failed"
+        full = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        status = "out of memory" if full else "failed"
         found = {"status": status, "why": str(error).splitlines()[0]}
     results.send(found)
     results.close()
 
 
-def _figures(case: Case) -> dict[str, Any]:
+def _figures(case: Case, finish: Callable[[], None]) -> dict[str, Any]:
     from .workloads import add_floor, make_work
 
-    before = peak_bytes()
+    before = peak_bytes(case.device)
     work = make_work(case)
     with work.resources:
-        times = [_timed(work.run)]
+        times = [_timed(work.run, finish)]
         if times[0] < SECONDS:  # the first round warmed up
             rounds = max(1, min(ROUNDS, int(SECONDS / times[0])))
-            times = [_timed(work.run) for _ in range(rounds)]
-        peak = peak_bytes() - before
+            times = [_timed(work.run, finish) for _ in range(rounds)]
+        peak = peak_bytes(case.device) - before
         try:
             add_floor(case, work)
         except (OSError, ValueError) as error:  # no compiler
@@ -77,14 +81,19 @@ def _figures(case: Case) -> dict[str, Any]:
     return {**figures, **({"floor": work.floor} if work.floor else {}), **work.notes}
 
 
-def _timed(run) -> float:
+def _timed(run: Callable[[], Any], finish: Callable[[], None]) -> float:
     start = time.perf_counter()
     run()
+    finish()
     return time.perf_counter() - start
 
 
-def peak_bytes() -> int:
-    """Most memory that this process has held at once, as the operating system counts it."""
+def peak_bytes(device: str) -> int:
+    """Most memory that this process has held at once: as the operating system counts it, on a GPU as torch does."""
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

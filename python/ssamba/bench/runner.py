@@ -10,6 +10,7 @@ from .case import Case
 from .isolation import measure
 
 Row = dict[str, Any]
+SAME = ("part", "provider", "size", "batch", "dtype", "detail", "device")  # in cases that differ by tokens
 START = 3.0  # seconds that starting a process may take beside the rounds
 
 
@@ -42,7 +43,10 @@ def _hopeless(case: Case, rows: list[Row], left: float) -> Row | None:
     alike = [
         row
         for row in rows
-        if all(row[name] == getattr(case, name) for name in ("part", "provider", "size", "batch", "dtype", "detail"))
+        if all(
+            row[name] == getattr(case, name)
+            for name in ("part", "provider", "size", "batch", "dtype", "detail", "device")
+        )
         and row["tokens"] < case.tokens
     ]
     for row in reversed(alike):

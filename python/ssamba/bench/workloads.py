@@ -35,10 +35,12 @@ def make_work(case: Case) -> Work:
 
 def add_floor(case: Case, work: Work) -> None:
     """Measures the floor of a case, after its time and memory, which this would disturb."""
-    if case.part == "encoder" and case.provider == "ssamba":
+    if case.device != "cpu" or case.provider != "ssamba":
+        return
+    if case.part == "encoder":
         config = getattr(SSAMBAConfig, case.size)()
         work.floor = floors.encoder_floor(config, case.batch * case.tokens, DTYPES[case.dtype])
-    if case.part == "ops" and case.provider == "ssamba":
+    if case.part == "ops":
         if case.detail.startswith("bi_scan"):  # of the forward pass, for forward + backward too
             count = 2 * case.batch * case.tokens * 2 * case.width
             work.floor = {"scans": count * floors.scan_floor_ns(16) * 1e-9 / torch.get_num_threads()}
@@ -47,8 +49,8 @@ def add_floor(case: Case, work: Work) -> None:
 
 
 def _encoder(case: Case) -> Work:
-    network = encoder(case.provider, case.size).to(DTYPES[case.dtype]).eval()
-    tokens = torch.randn(case.batch, case.tokens, case.width).to(DTYPES[case.dtype])
+    network = encoder(case.provider, case.size).to(case.device, DTYPES[case.dtype]).eval()
+    tokens = torch.randn(case.batch, case.tokens, case.width).to(case.device, DTYPES[case.dtype])
 
     def run() -> Tensor:
         with torch.inference_mode():
@@ -64,14 +66,15 @@ def _pretraining(case: Case) -> Work:
     if case.provider.startswith("published"):
         scan, *recomputed = case.provider.removeprefix("published ").split()
         model = published(model, scan, bool(recomputed))
+    model.to(case.device)
     passes = 1 if case.provider == "ssamba" else 2
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-4)
-    x = torch.randn(case.batch, config.input_tdim, config.input_fdim)
+    x = torch.randn(case.batch, config.input_tdim, config.input_fdim, device=case.device)
     mask = sample_mask(config, case.batch, config.grid[1], seed=0)
 
     def run() -> None:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=case.dtype == "bfloat16"):
+        with torch.autocast(case.device, torch.bfloat16, enabled=case.dtype == "bfloat16"):
             loss = model.pretrain_loss(x, mask=mask, passes=passes).loss
         loss.backward()
         optimizer.step()
@@ -103,6 +106,7 @@ def _op(case: Case) -> Work:
         }
         moved = int((2 - MASKED / 512) * inputs["x"].nbytes) + inputs["pos"].nbytes
     notes = {"bytes": moved} if moved else {}
+    inputs = {name: x.to(case.device) for name, x in inputs.items()}
     if not backward:
 
         def forward() -> Tensor:
@@ -111,7 +115,7 @@ def _op(case: Case) -> Work:
 
         return Work(forward, notes=notes)
     leaves = [x.requires_grad_() for x in inputs.values() if x.is_floating_point()]
-    upstream = torch.ones(()).to(dtype)
+    upstream = torch.ones((), dtype=dtype, device=case.device)
 
     def forward_and_backward() -> tuple[Tensor, ...]:
         out = function(**inputs)

@@ -39,6 +39,7 @@ class BenchSettings(Settings):
     batch: str = option("1", "clips at once for the encoder, such as 1,4", group="model")
     dtypes: str = option("float32", "float32, bfloat16", group="model")
     providers: str | None = option(None, "only these, such as 'ssamba,SSAST sdpa'", group="run")
+    device: str = option("cpu", "where model and ops run", group="run", choices=("cpu", "cuda"))
     threads: int = option(2, "CPU threads", group="run", minimum=1)
     budget: float = option(5.0, "minutes for everything", group="run", above=0)
     longest: float = option(60.0, "seconds for one case", group="run", above=0)
@@ -86,6 +87,7 @@ def make_plan(settings: BenchSettings) -> Plan:
         batches=_counts("batch", settings.batch),
         dtypes=_chosen("dtypes", settings.dtypes, DTYPES),
         providers=_listed(settings.providers or ""),
+        device=settings.device,
     )
 
 
