@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import SSAMBAConfig
-from .mixing import mix
+from .mixing import convolve_and_scan, mix
 from .packing import pack
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4  # range of the step sizes at initialisation
@@ -93,7 +93,16 @@ class BidirectionalMamba(nn.Module):
 
         `lengths` (B,) are the valid tokens of each clip; the others neither read nor write.
         """
-        return mix([s], pack([self], [swap]), lengths)
+        w = pack([self], [swap])
+        if self.multiplies_plainly:
+            return mix([s], w, lengths)
+        x, z = self.in_proj(s).chunk(2, dim=-1)
+        return self.out_proj(convolve_and_scan(x, z, w, lengths)) / 2
+
+    @property
+    def multiplies_plainly(self) -> bool:
+        """Whether in_proj and out_proj are matrices, not modules that were put in their place."""
+        return type(self.in_proj) is nn.Linear and type(self.out_proj) is nn.Linear
 
     def directions(self, swap: bool = False) -> tuple[Direction, Direction]:
         """Forward in time first; the other way round if swapped."""

@@ -19,10 +19,11 @@ import ssamba_ops
 class MixerWeights(NamedTuple):
     """Weights of G mixers. The first axis is x and z, or the direction, forward in time first; `out_proj` has it last.
 
-    The matrices are in the dtype that is multiplied in, all else in float32 or wider.
+    The matrices are in the dtype that is multiplied in, all else in float32 or wider. in_proj and out_proj are None
+    where modules multiply instead.
     """
 
-    in_proj: Tensor  # (2, G, E, D)
+    in_proj: Tensor | None  # (2, G, E, D)
     in_bias: Tensor | None  # (2, G, E)
     conv: Tensor  # (2, G, E, W)
     conv_bias: Tensor  # (2, G, E)
@@ -31,7 +32,7 @@ class MixerWeights(NamedTuple):
     dt_bias: Tensor  # (2, G, E)
     A: Tensor  # (2, G, E, N)
     D: Tensor  # (2, G, E)
-    out_proj: Tensor  # (D, G, E), half the sum of both directions included
+    out_proj: Tensor | None  # (D, G, E), half the sum of both directions included
 
     @property
     def layers(self) -> int:
@@ -56,9 +57,14 @@ def mix(readers: Sequence[Tensor], w: MixerWeights, lengths: Tensor | None = Non
     readers are normalised tokens (B, L, D): one for all mixers, or one for each. lengths (B,) are the valid tokens.
     """
     x, z = _project_in(readers, w)  # (B, L, G E) each
+    return F.linear(convolve_and_scan(x, z, w, lengths), w.out_proj.flatten(1))
+
+
+def convolve_and_scan(x: Tensor, z: Tensor, w: MixerWeights, lengths: Tensor | None = None) -> Tensor:
+    """Everything between the first and the last product: x and z (B, L, G E) → (B, L, G E)."""
     u = ssamba_ops.bi_conv1d(x, w.conv.flatten(1, 2), w.conv_bias.flatten(1), silu=True, lengths=lengths)
     delta, B, C = _scan_inputs(u, w)
-    y = ssamba_ops.bi_scan(
+    return ssamba_ops.bi_scan(
         u,
         delta,
         w.A.flatten(1, 2),
@@ -69,8 +75,7 @@ def mix(readers: Sequence[Tensor], w: MixerWeights, lengths: Tensor | None = Non
         w.dt_bias.flatten(1),
         delta_softplus=True,
         lengths=lengths,
-    )  # (B, L, G E)
-    return F.linear(y, w.out_proj.flatten(1))
+    )
 
 
 def mix_in_parts(

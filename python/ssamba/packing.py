@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 def pack(
     mixers: Sequence[BidirectionalMamba], swaps: Sequence[bool], norms: Sequence[Norm] | None = None
 ) -> MixerWeights:
-    """Weights of mixers side by side; `swaps` says which of them read reversed time.
+    """Weights of mixers side by side; `swaps` says which of them read reversed time. Differentiable.
 
-    With `norms`, one for each mixer, their affine maps are folded into the input matrices. Differentiable.
+    With `norms`, one for each mixer, their affine maps are folded into the input matrices. in_proj and out_proj are
+    left out if other modules stand in their place.
     """
-    in_proj = torch.stack([mixer.in_proj.weight.unflatten(0, (2, -1)) for mixer in mixers], dim=1)  # (2, G, E, D)
-    wide, product = torch.promote_types(in_proj.dtype, torch.float32), product_dtype(in_proj)
-    in_bias = None
+    like = mixers[0].x_proj.weight
+    wide, product = torch.promote_types(like.dtype, torch.float32), product_dtype(like)
+    in_proj = in_bias = out_proj = None
+    if all(mixer.multiplies_plainly for mixer in mixers):
+        in_proj = torch.stack([mixer.in_proj.weight.unflatten(0, (2, -1)) for mixer in mixers], dim=1)  # (2, G, E, D)
+        out_proj = torch.stack([mixer.out_proj.weight for mixer in mixers], dim=1).to(product) / 2
     if norms is not None:
         if norms[0].bias is not None:
             biases = torch.stack([norm.bias for norm in norms]).to(wide)  # (G, D)
@@ -36,7 +40,7 @@ def pack(
         return torch.stack([torch.stack([getattr(side[r], name) for side in sides]) for r in range(2)])
 
     return MixerWeights(
-        in_proj=in_proj.to(product),
+        in_proj=None if in_proj is None else in_proj.to(product),
         in_bias=in_bias,
         conv=stacked("conv").to(wide),
         conv_bias=stacked("conv_bias").to(wide),
@@ -45,7 +49,7 @@ def pack(
         dt_bias=stacked("dt_bias").to(wide),
         A=-torch.exp(stacked("A_log").to(wide)),
         D=stacked("D").to(wide),
-        out_proj=torch.stack([mixer.out_proj.weight for mixer in mixers], dim=1).to(product) / 2,
+        out_proj=out_proj,
     )
 
 

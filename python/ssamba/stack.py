@@ -51,6 +51,8 @@ class Stack(nn.ModuleList):
     def _infer(self, index: int, s: Tensor, lengths: Tensor | None) -> Tensor:
         """What the layers from `index` on that read s make of it, added, on kept weights; long inputs in parts."""
         layers = self._reading_together(index)
+        if not all(layer.mixer.multiplies_plainly for layer in layers):
+            return sum(layer(s, lengths, swap=bool(g % 2)) for g, layer in enumerate(layers))
         parameters = [parameter for layer in layers for parameter in layer.parameters()]
         w = self._kept.get((index, product_dtype(parameters[0])), parameters, lambda: _packed(layers, fold=True))
         normalise, rows = layers[0].norm.normalise, _ROWS_AT_ONCE.get(s.device.type)
@@ -117,7 +119,8 @@ class PairedStack(Stack):
 
     def _pair(self, index: int, even: Tensor, odd: Tensor, lengths: Tensor | None) -> Tensor:
         layers = self._reading_together(index)
-        if even.device.type not in _WIDE_TRAINING:
+        plain = all(layer.mixer.multiplies_plainly for layer in layers)
+        if even.device.type not in _WIDE_TRAINING or not plain:
             return layers[0](even, lengths) + layers[1](odd, lengths, swap=True)
         if even is odd:
             return mix([layers[0].norm.normalise(even)], _packed(layers, fold=True), lengths)

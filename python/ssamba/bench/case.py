@@ -15,6 +15,7 @@ PROVIDERS = {
     "encoder": (
         "ssamba",
         "ssamba sequential",
+        "ssamba int8",
         "SSAST sdpa",
         "SSAST explicit",
         "published mambapy",
@@ -89,8 +90,13 @@ class Plan:
                 for batch in self.batches:
                     for tokens in sorted(self.tokens):
                         for provider in PROVIDERS["encoder"]:
-                            if provider not in SLOW or tokens <= LONGEST_OF_SLOW:
+                            if self._makes_sense(provider, tokens, dtype):
                                 yield Case("encoder", provider, size, tokens, batch, dtype)
+
+    def _makes_sense(self, provider: str, tokens: int, dtype: str) -> bool:
+        if provider == "ssamba int8":  # quantised from float32
+            return dtype == "float32" and self.device == "cpu"
+        return provider not in SLOW or tokens <= LONGEST_OF_SLOW
 
     def _pretraining(self) -> Iterator[Case]:
         """The published step: 10 s clips, 400 of 512 patches hidden."""

@@ -8,7 +8,7 @@ from typing import Any
 from .case import PROVIDERS
 
 Row = dict[str, Any]
-MARKERS = "osD^vPX"
+MARKERS = "osp*D^vPX"
 
 
 def write_charts(results: dict[str, Any], folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import Any
 from .case import Case
 
 ROUNDS, SECONDS = 15, 1.5  # of a case: as many rounds as fit
-MEMORY_SHARE = 0.9  # of what is free may be used; beyond, an allocation fails and nothing else suffers
+MEMORY_SHARE = 0.7  # of what is free may be used; beyond, an allocation fails and nothing else suffers
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["ssamba.bench.workloads"])
 

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from ..config import SSAMBAConfig
 from ..layers import BidirectionalMamba
 from ..model import SSAMBA
+from ..quantization import quantize_int8
 from .scans import ONE_DIRECTION
 
 HEADS = {192: 3, 384: 6, 768: 12}  # of the tiny, small and base vision transformers that SSAST is
@@ -138,4 +139,6 @@ def encoder(provider: str, size: str) -> nn.Module:
     model = SSAMBA(config)
     if provider.startswith("published"):
         model = published(model, provider.removeprefix("published "))
+    if provider.endswith("int8"):
+        model = quantize_int8(model)
     return Encoder(model)

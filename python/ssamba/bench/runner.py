@@ -41,13 +41,7 @@ def _hopeless(case: Case, rows: list[Row], left: float) -> Row | None:
     if left <= 0:
         return {"status": "not run", "why": "the time budget is used up"}
     alike = [
-        row
-        for row in rows
-        if all(
-            row[name] == getattr(case, name)
-            for name in ("part", "provider", "size", "batch", "dtype", "detail", "device")
-        )
-        and row["tokens"] < case.tokens
+        row for row in rows if all(row[name] == getattr(case, name) for name in SAME) and row["tokens"] < case.tokens
     ]
     for row in reversed(alike):
         if row["status"] == "ok":
