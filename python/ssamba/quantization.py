@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -25,9 +26,7 @@ class Int8Linear(nn.Module):
         scales = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
         self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().float(), requires_grad=False)
         if kind == "dynamic":
-            zeros = torch.zeros_like(scales, dtype=torch.int64)
-            rows = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
-            self.packed = torch.ops.quantized.linear_prepack(rows, self.bias)
+            self.packed = _packed(weight, scales, self.bias)
         else:
             self.packed = None
             self.register_buffer("scales", scales[:, None])
@@ -40,11 +39,24 @@ class Int8Linear(nn.Module):
         return torch.ops.quantized.linear_dynamic(x.float().contiguous(), self.packed, True).to(x.dtype)
 
 
+def _packed(weight: Tensor, scales: Tensor, bias: Tensor | None) -> torch.ScriptObject:
+    if not hasattr(torch, "quantize_per_channel"):
+        raise NotImplementedError(
+            f"torch {torch.__version__} has no int8 products for the CPU any more; use kind 'weight_only', or bfloat16"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch 2.13 announces their removal
+        zeros = torch.zeros_like(scales, dtype=torch.int64)
+        rows = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
+        return torch.ops.quantized.linear_prepack(rows, bias)
+
+
 def quantize_int8(model: SSAMBA, kind: Literal["dynamic", "weight_only"] = "dynamic") -> SSAMBA:
     """A copy of a float32 model on the CPU with every mixer's in_proj and out_proj in int8, in evaluation mode.
 
     These are three quarters of the multiplications; convolutions, scans and norms stay as they are. For inference only:
-    the copy cannot be trained or saved. Raises ValueError for an unknown kind or another dtype or device.
+    the copy cannot be trained or saved. Raises ValueError for an unknown kind or another dtype or device, and
+    NotImplementedError where torch has no int8 products.
     """
     if kind not in ("dynamic", "weight_only"):
         raise ValueError(f"kind is {kind!r}; choose 'dynamic' or 'weight_only'")
