@@ -159,19 +159,19 @@ def _add_mixed_parts(
         bias = None if w.in_bias is None else w.in_bias[half, 0]
         return F.linear(normalise(tokens[:, part]).to(w.in_proj.dtype), w.in_proj[half, 0], bias)
 
-    kept: list[tuple[Tensor, Tensor]] = []  # x and the forward scan of each part
+    # Two arrays, not a list of parts: those would lie between everything short-lived and keep its pages.
+    xs, ys = tokens.new_empty(2, *tokens.shape[:2], w.conv.shape[2], dtype=w.in_proj.dtype)  # x, the forward scan
     neighbour = state = None
     for part in parts:
-        x = project(0, part)
-        y, state = _scan_part(0, x, neighbour, state, w, _within(lengths, part))
+        x = xs[:, part].copy_(project(0, part))
+        ys[:, part], state = _scan_part(0, x, neighbour, state, w, _within(lengths, part))
         neighbour = x[:, x.shape[1] - taps_before :]
-        kept.append((x, y))
     neighbour = state = None
     for part in reversed(parts):
-        x, y = kept.pop()
-        backward, state = _scan_part(1, x, neighbour, state, w, _within(lengths, part))
+        x = xs[:, part]
+        y, state = _scan_part(1, x, neighbour, state, w, _within(lengths, part))
         neighbour = _before_the_end(x[:, :taps_before], part.start, lengths)
-        y.add_(backward).mul_(F.silu(project(1, part), inplace=True))
+        y.add_(ys[:, part]).mul_(F.silu(project(1, part), inplace=True))
         hidden[:, part] += F.linear(y, w.out_proj[:, 0])
 
 

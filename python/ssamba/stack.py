@@ -79,10 +79,10 @@ class SequentialStack(Stack):
         states = {}
         for index, layer in enumerate(self):
             if self._inferring():
-                hidden = self._infer(index, tokens, lengths)
+                tokens = _add_to(self._infer(index, tokens, lengths), tokens)
             else:
                 hidden = self._checkpointed(layer, tokens, lengths)
-            tokens = tokens + stochastic_depth(hidden, self.rate(index), self.training)
+                tokens = tokens + stochastic_depth(hidden, self.rate(index), self.training)
             if index in wanted:
                 states[index] = tokens
         return tokens, states
@@ -106,6 +106,10 @@ class PairedStack(Stack):
         even = odd = tokens  # what the two layers of a pair read; they differ only by stochastic depth
         for index in range(0, len(self), 2):
             hidden = self.pair(index, even, odd, lengths)
+            if self._inferring():
+                even = odd = _add_to(hidden, even, 2)
+                states.update((i, even) for i in (index, index + 1) if i in wanted)
+                continue
             residual = even + odd
             states.update((i, residual + hidden) for i in (index, index + 1) if i in wanted)
             even, odd = self._next(index + 2, residual, hidden)
@@ -146,6 +150,11 @@ def stochastic_depth(x: Tensor, rate: float, training: bool) -> Tensor:
         return x
     keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= rate
     return x * (keep.to(x.dtype) / (1 - rate))
+
+
+def _add_to(hidden: Tensor, s: Tensor, times: int = 1) -> Tensor:
+    """hidden + times · s in the place of hidden; in the wider dtype, so elsewhere, if s is wider."""
+    return torch.add(hidden, s, alpha=times, out=hidden if hidden.dtype == s.dtype else None)
 
 
 def _packed(layers: Sequence[Layer], fold: bool) -> MixerWeights:
