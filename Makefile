@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test bench bench-smoke lint format audit sanitize neon wheel clean
+.PHONY: help demo test bench bench-ops bench-smoke lint format audit sanitize neon wheel clean
 
 help:
 	@echo "make demo          pretrain, fine-tune and evaluate on speech made on the spot; QUICK=1 for the short run"
 	@echo "make test          the whole test suite"
-	@echo "make bench         time the ops and the model (pytest --benchmark-only)"
+	@echo "make bench         time and memory of model and ops beside their peers and floors (ssamba bench)"
+	@echo "make bench-ops     every op on more shapes (pytest --benchmark-only)"
 	@echo "make lint          ruff and clang-format in check mode;  make format applies both"
 	@echo "make audit         is the op library free of symbols that tie it to one torch?"
 	@echo "make sanitize      the op tests under the address and undefined-behaviour sanitizers"
@@ -33,6 +34,9 @@ test: $(VENV)/ready
 	$(BIN)/python -m pytest tests -n 2 $(ARGS)
 
 bench: $(VENV)/ready
+	$(BIN)/ssamba bench $(ARGS)
+
+bench-ops: $(VENV)/ready
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
 
 bench-smoke: $(VENV)/ready
@@ -41,12 +45,12 @@ bench-smoke: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests python -name '*.cpp' -o -name '*.h')
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format -i $(shell find csrc tests python -name '*.cpp' -o -name '*.h')
 
 audit: $(VENV)/ready
 	$(BIN)/torch-abi-audit --check torch ssamba_ops/libssamba_cpu.so

@@ -13,6 +13,7 @@ import pytest
 
 from ssamba.cli import VERBS
 from ssamba.cli.arguments import make_settings
+from ssamba.cli.bench import BenchSettings
 from ssamba.cli.embed import EmbedSettings
 from ssamba.cli.predict import PredictSettings
 from ssamba.cli.stats import StatsSettings
@@ -27,6 +28,7 @@ SETTINGS = {
     "predict": PredictSettings,
     "stats": StatsSettings,
     "repeat": RepeatSettings,
+    "bench": BenchSettings,
 }
 
 

@@ -19,6 +19,7 @@ VERBS = {
     "embed": "features of audio files, for use elsewhere",
     "convert": "a checkpoint of the published code to this package's form",
     "stats": "mean and standard deviation of a data set",
+    "bench": "time and memory, beside other models and the machine's limits",
     "doctor": "what is installed, and does it work here",
     "demo": "the whole story on spoken words made on the spot",
 }
