@@ -1,0 +1,162 @@
+// Selective scan, forward, for one or two directions of time.
+//
+//   delta = softplus(delta + delta_bias)    h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t    y_t = C_t . h_t + D u_t
+//   out = sum over directions of y, times silu(z)
+//
+// Blocks, threads and tiles as scan_tile.cuh says. Walkers keep h in registers; y is summed over a channel's lanes for
+// several tokens at once. The next tile is on its way from memory while the current one is walked. States and sums are
+// float32 (float64 for float64).
+#pragma once
+
+#include "scan_tile.cuh"
+
+namespace ssamba {
+
+// Scratch of the launch: `partial` holds the y of the direction that came first, `waiting` the states of blocks that
+// are not being walked.
+struct ScanForwardLaunch : ScanForwardArgs {
+  void* partial;  // acc (B, L, D); may be out
+  void* waiting;  // acc, only if N > kBlockStates
+};
+
+namespace {
+
+template <typename acc_t, class Layout>
+struct ForwardTile {
+  Step<acc_t> steps[kTileTokens][Layout::kChannels];
+  alignas(16) acc_t y[kTileTokens][Layout::kChannels];
+  StagedProjections<acc_t> projections;
+};
+
+template <typename acc_t, class Layout>
+struct ForwardShared {
+  ForwardTile<acc_t, Layout> tiles[2];
+};
+
+// Widens and stages the loader's pack: the steps, and the skip D u as what y begins with.
+template <typename in_t, typename acc_t, class Layout>
+__device__ __forceinline__ void stage(ForwardTile<acc_t, Layout>& tile, const ScanArgs& args, const Share<Layout>& me,
+                                      int64_t start, const Fetched<in_t, Layout>& from,
+                                      const Pack<acc_t, Layout::kPack>& bias, const Pack<acc_t, Layout::kPack>& skip) {
+  const bool exists = start + me.token < me.length;
+  const int turn = me.turn(me.token);
+#pragma unroll
+  for (int i = 0; i < Layout::kPack; ++i) {
+    const acc_t u = widen(from.u.values[i]), raw = widen(from.delta.values[i]) + bias.values[i];
+    const acc_t delta = !exists ? acc_t(0) : args.delta_softplus ? softplus(raw) : raw;
+    tile.steps[turn][me.pack + i] = {delta, delta * u};
+    tile.y[turn][me.pack + i] = skip.values[i] * u;
+  }
+}
+
+template <typename acc_t, class Layout>
+__device__ __forceinline__ void walk(ForwardTile<acc_t, Layout>& tile, const Share<Layout>& me,
+                                     const acc_t (&decay)[Layout::kStates], acc_t (&h)[Layout::kStates]) {
+  constexpr int kLanes = Layout::kLanes, kStates = Layout::kStates;
+#pragma unroll
+  for (int first = 0; first < kTileTokens; first += kLanes) {
+    acc_t y[kLanes];
+#pragma unroll
+    for (int i = 0; i < kLanes; ++i) {
+      const Step<acc_t> step = tile.steps[first + i][me.walk_channel];
+      const auto B = load_words<kStates>(&tile.projections.B[first + i][me.lane * kStates]);
+      const auto C = load_words<kStates>(&tile.projections.C[first + i][me.lane * kStates]);
+      y[i] = 0;
+#pragma unroll
+      for (int n = 0; n < kStates; ++n) {
+        h[n] = fast_exp2(step.delta * decay[n]) * h[n] + step.delta_u * B.values[n];
+        y[i] += h[n] * C.values[n];
+      }
+    }
+    tile.y[first + me.lane][me.walk_channel] += spread_sums<kLanes, Layout::kWarpChannels>(y, me.lane);
+  }
+}
+
+// The state before the tile that begins at `start`: (R, B, K, N, D).
+template <typename acc_t, class Layout>
+__device__ __forceinline__ void store_checkpoint(const ScanForwardArgs& args, const Share<Layout>& me, int64_t start,
+                                                 int block, const acc_t (&h)[Layout::kStates]) {
+  if (!args.checkpoints || start >= me.length || me.walk_channel >= me.channels) return;
+  const int64_t n = block * kBlockStates + me.lane * Layout::kStates;
+  acc_t* to = static_cast<acc_t*>(args.checkpoints) + checkpoint_place(args, me, start, n);
+#pragma unroll
+  for (int i = 0; i < Layout::kStates; ++i)
+    if (n + i < args.state) to[i * args.channels] = h[i];
+}
+
+template <typename in_t, class Layout>
+__global__ void __launch_bounds__(2 * Layout::kThreads) selective_scan_kernel(const ScanForwardLaunch args) {
+  using acc_t = Acc<in_t>;
+  constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
+  auto& shared = shared_memory<ForwardShared<acc_t, Layout>>();
+  const Share<Layout> me(args);
+  auto& tile = shared.tiles[me.direction];
+  const int64_t tiles = me.tiles(), states_row = me.direction * args.batch + me.batch;
+  const int blocks = state_blocks(args);
+  const auto bias = load_parameter<acc_t>(args.delta_bias, args, me), skip = load_parameter<acc_t>(args.D, args, me);
+  auto* waiting = static_cast<acc_t*>(args.waiting);
+  acc_t decay[kStates], h[kStates];
+
+  auto next = fetch<in_t>(args, me, me.start(0));
+  for (int64_t i = 0; i < tiles; ++i) {
+    const int64_t start = me.start(i), t = start + me.token;
+    acc_t* partial = static_cast<acc_t*>(args.partial) + partial_place(args, me, t);
+    const Meeting meeting(i, tiles, me.direction, args.directions);
+    stage(tile, args, me, start, next, bias, skip);
+    stage(tile.projections, me, next.projections);
+    __syncthreads();
+
+    const bool finishes = meeting.second && t < me.length;
+    Pack<in_t, kPack> z{};
+    Pack<acc_t, kPack> other{};
+    if (finishes && args.z.data) z = load_channels<in_t>(args.z, me, t);
+    if (finishes && args.directions == 2 && !meeting.middle)
+      other = load_pack<kPack>(partial, me.channels - me.pack);
+    if (i + 1 < tiles) next = fetch<in_t>(args, me, me.start(i + 1));
+
+    for (int block = 0; block < blocks; ++block) {
+      if (block > 0) {
+        __syncthreads();
+        stage(tile.projections, me, fetch_projections<in_t>(args, me, start, block));
+        __syncthreads();
+      }
+      const WalkerStates<Layout> at(args, me, states_row, block);
+      if (i == 0 || blocks > 1) {
+        load_decay(decay, args, me, block);
+        if (i == 0) load_states(h, args.initial_state, at);
+#pragma unroll
+        for (int n = 0; n < kStates; ++n)
+          if (i > 0) h[n] = waiting[waiting_place(blocks, block, kStates, n)];
+      }
+      store_checkpoint(args, me, start, block, h);
+      walk(tile, me, decay, h);
+#pragma unroll
+      for (int n = 0; n < kStates; ++n)
+        if (blocks > 1) waiting[waiting_place(blocks, block, kStates, n)] = h[n];
+      if (i + 1 == tiles) store_states(args.last_state, h, at);
+    }
+    __syncthreads();
+
+    acc_t y[kPack];
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) y[k] = tile.y[me.turn(me.token)][me.pack + k];
+    if (!meeting.second && t < me.length) store_pack(partial, y, me.channels - me.pack);
+    if (meeting.middle) {
+      __syncthreads();
+      if (finishes) other = load_pack<kPack>(partial, me.channels - me.pack);
+    }
+    if (finishes) {
+#pragma unroll
+      for (int k = 0; k < kPack; ++k) {
+        y[k] += other.values[k];
+        const acc_t gate = widen(z.values[k]);
+        if (args.z.data) y[k] *= gate * sigmoid(gate);
+      }
+      store_channels<in_t>(args.out, me, t, y);
+    }
+  }
+  if (me.direction == 0) clear_channels<in_t>(args.out, args, me);
+}
+
+}  // namespace
+}  // namespace ssamba
