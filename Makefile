@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test bench bench-smoke lint format audit sanitize neon wheel clean
+.PHONY: help demo test simt bench bench-smoke lint format audit sanitize neon wheel clean
 
 help:
 	@echo "make demo          pretrain, fine-tune and evaluate on speech made on the spot; QUICK=1 for the short run"
 	@echo "make test          the whole test suite"
+	@echo "make simt          the CUDA kernels on an emulated GPU, under the address sanitizer (part of make test)"
 	@echo "make bench         time the ops and the model (pytest --benchmark-only)"
 	@echo "make lint          ruff and clang-format in check mode;  make format applies both"
 	@echo "make audit         is the op library free of symbols that tie it to one torch?"
@@ -31,6 +32,10 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest tests -n 2 $(ARGS)
+
+# The CUDA kernels' source, compiled for the host. ARGS selects tests: ARGS="tests/ops/test_bi_conv1d.py -k lengths".
+simt: $(VENV)/ready
+	PATH="$(abspath $(BIN)):$$PATH" tests/simt/run.sh $(BIN)/python $(or $(ARGS),tests/simt tests/ops -n 2)
 
 bench: $(VENV)/ready
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)

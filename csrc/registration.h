@@ -1,0 +1,11 @@
+// Where a library's ops are registered: as torch.ops.ssamba, but for the emulator's, which has a namespace of its own.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+
+#if !defined(SSAMBA_NAMESPACE)
+#define SSAMBA_NAMESPACE ssamba
+#endif
+
+// torch's macro with its argument expanded first.
+#define SSAMBA_LIBRARY(name, m) STABLE_TORCH_LIBRARY(name, m)

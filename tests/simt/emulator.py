@@ -1,0 +1,35 @@
+"""The emulated GPU in the place of the CPU: torch.ops.ssamba on CPU tensors runs the CUDA kernels' source."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+LIBRARY = os.environ.get("SSAMBA_SIMT")  # set by run.sh
+SEEDS = (0, 1, 2)  # an even seed lets all threads advance together, an odd one lets warps run ahead
+
+
+def load() -> ctypes.CDLL:
+    torch.ops.load_library(LIBRARY)
+    library = ctypes.CDLL(LIBRARY)
+    library.ssamba_simt_seed.argtypes = [ctypes.c_uint64]
+    return library
+
+
+@contextlib.contextmanager
+def emulated(ops: list[str]) -> Iterator[None]:
+    """Within the block `torch.ops.ssamba.<op>` is `torch.ops.ssamba_simt.<op>` for CPU tensors; the rest stays."""
+    library = torch.library.Library("ssamba", "IMPL", "CPU")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Warning only once for all operators")
+        for op in ops:
+            library.impl(op, getattr(torch.ops.ssamba_simt, op).default, allow_override=True)
+    try:
+        yield
+    finally:
+        library._destroy()
