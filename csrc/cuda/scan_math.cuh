@@ -1,5 +1,5 @@
-// The functions of the selective scan: powers of two, softplus and the gate. Float versions are within a few units in
-// the last place, double versions exact to rounding.
+// The functions of the selective scan: powers of two and softplus. Float versions are within a few units in the last
+// place, double versions exact to rounding.
 #pragma once
 
 #include "device.cuh"
@@ -12,11 +12,6 @@ template <typename acc_t>
 constexpr acc_t kLn2 = acc_t(0.69314718055994530942);
 
 __device__ __forceinline__ double fast_exp2(double x) { return exp2(x); }
-
-__device__ __forceinline__ float sigmoid(float x) {
-  return __fdividef(1.0f, 1.0f + fast_exp2(-x * kLog2E<float>));
-}
-__device__ __forceinline__ double sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
 
 // log(1 + e) for e in [0, 1]: a minimax polynomial (3e-8), as 1 + e would lose what a small e says.
 __device__ __forceinline__ float log1p_unit(float e) {

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "../selective_scan.h"
-#include "pack.cuh"
+#include "pack_column.cuh"
 #include "scan_math.cuh"
 
 namespace ssamba {
@@ -39,86 +39,95 @@ struct ScanLayout {
 // A thread's share of the block's work.
 template <class Layout>
 struct Share {
-  int64_t batch, group, split, length;
-  int64_t channel;  // the block's first
+  int batch, group, split;
+  int channel;      // the block's first
   int channels;     // of the block's that exist
-  int direction, thread;
+  int length;       // of the clip
   bool reverse;
-  int token, pack;               // as a loader: token of the tile, first channel of its pack
-  int state_token, first_state;  // likewise for B and C
-  int walk_channel, lane;        // as a walker: channel, and which of its states
 
   __device__ explicit Share(const ScanArgs& args) {
-    const int64_t in_group = args.channels / args.groups;
-    const int64_t splits = (in_group + Layout::kChannels - 1) / Layout::kChannels;
-    split = blockIdx.x % splits;
-    group = blockIdx.x / splits % args.groups;
-    batch = blockIdx.x / splits / args.groups;
+    const int groups = int(args.groups), in_group = int(args.channels) / groups;
+    const int splits = (in_group + Layout::kChannels - 1) / Layout::kChannels;
+    split = int(blockIdx.x) % splits;
+    group = int(blockIdx.x) / splits % groups;
+    batch = int(blockIdx.x) / splits / groups;
     channel = group * in_group + split * Layout::kChannels;
-    const int64_t left = in_group - split * Layout::kChannels;
-    channels = left < Layout::kChannels ? int(left) : Layout::kChannels;
+    channels = min(in_group - split * Layout::kChannels, Layout::kChannels);
     const int64_t given = args.lengths ? args.lengths[batch] : args.length;
-    length = given < 0 ? 0 : given > args.length ? args.length : given;
+    length = int(given < 0 ? 0 : given > args.length ? args.length : given);
 
-    direction = threadIdx.x / Layout::kThreads;
-    thread = threadIdx.x % Layout::kThreads;
-    reverse = args.reverse[direction];
-    constexpr int kTokenPacks = Layout::kChannels / Layout::kPack, kRowPacks = kBlockStates / Layout::kProjection;
-    token = thread / kTokenPacks;
-    pack = thread % kTokenPacks * Layout::kPack;
-    state_token = thread / kRowPacks;
-    first_state = thread % kRowPacks * Layout::kProjection;
-    const int warp_lane = thread % kWarp;
-    walk_channel = thread / kWarp * Layout::kWarpChannels + warp_lane % Layout::kWarpChannels;
-    lane = warp_lane / Layout::kWarpChannels;
+    reverse = args.reverse[direction()];
   }
 
+  // All that follows from the thread alone is computed where it is used: registers are wanted more.
+  __device__ static int direction() { return threadIdx.x / Layout::kThreads; }
+  __device__ static int thread() { return threadIdx.x % Layout::kThreads; }  // of the direction
+
+  // As a loader: the token of the tile and the first channel of its pack; likewise for its pack of B and C.
+  static constexpr int kTokenPacks = Layout::kChannels / Layout::kPack;
+  static constexpr int kStatePacks = kBlockStates / Layout::kProjection;
+  __device__ static int token() { return thread() / kTokenPacks; }
+  __device__ static int pack() { return thread() % kTokenPacks * Layout::kPack; }
+  __device__ static int state_token() { return thread() / kStatePacks; }
+  __device__ static int first_state() { return thread() % kStatePacks * Layout::kProjection; }
+
+  // As a walker: its channel, and which of the channel's lanes it is.
+  __device__ static int walk_channel() {
+    return thread() / kWarp * Layout::kWarpChannels + thread() % Layout::kWarpChannels;
+  }
+  __device__ static int lane() { return thread() % kWarp / Layout::kWarpChannels; }
+
   // A clip without tokens is walked as one tile without tokens, which hands its state on.
-  __device__ int64_t tiles() const { return length > 0 ? (length + kTileTokens - 1) / kTileTokens : 1; }
+  __device__ int tiles() const { return length > 0 ? (length + kTileTokens - 1) / kTileTokens : 1; }
 
   // Where the walk's i-th tile begins in the clip.
-  __device__ int64_t start(int64_t i) const { return (reverse ? tiles() - 1 - i : i) * kTileTokens; }
+  __device__ int start(int i) const { return (reverse ? tiles() - 1 - i : i) * kTileTokens; }
+
+  // The walker's first state of a block, and how many exist from there on.
+  __device__ int walk_state(int block) const { return block * kBlockStates + lane() * Layout::kStates; }
+  __device__ int state_count(const ScanArgs& args, int block) const {
+    return walk_channel() < channels ? int(args.state) - walk_state(block) : 0;
+  }
 
   // Where a token of a tile lies in shared memory: its turn in the walk.
   __device__ int turn(int token_of_tile) const { return reverse ? kTileTokens - 1 - token_of_tile : token_of_tile; }
-
-  // How many channels the loader's pack has at time t, at most.
-  __device__ int pack_count(int64_t t) const { return t < length ? channels - pack : 0; }
 };
 
-template <typename in_t, class Layout>
-__device__ __forceinline__ const in_t* row(const Input& x, const Share<Layout>& me, int64_t t) {
-  return static_cast<const in_t*>(x.data) + me.direction * x.direction + me.batch * x.batch + t * x.time;
-}
-template <typename in_t, class Layout>
-__device__ __forceinline__ in_t* row(const Output& x, const Share<Layout>& me, int64_t t) {
-  return static_cast<in_t*>(x.data) + me.direction * x.direction + me.batch * x.batch + t * x.time;
+// The loader's pack in a (B, L, D) tensor, or (R, B, L, D).
+template <typename T, class Layout, typename Pointer>
+__device__ __forceinline__ PackColumn<T, Layout::kPack> channel_column(const Strided<Pointer>& x,
+                                                                       const Share<Layout>& me) {
+  const int64_t clip = me.direction() * x.direction + me.batch * x.batch;
+  return {static_cast<T*>(x.data) + clip + me.channel + me.pack(), x.time};
 }
 
-// The loader's pack of a (B, L, D) tensor, or (R, B, L, D), at time t.
-template <typename in_t, class Layout>
-__device__ __forceinline__ Pack<in_t, Layout::kPack> load_channels(const Input& x, const Share<Layout>& me, int64_t t) {
-  return load_pack<Layout::kPack>(row<in_t>(x, me, t) + me.channel + me.pack, me.pack_count(t));
+// Where the loader's pack at time t lies in a dense (B, L, D) tensor, or (R, B, L, D) for the given direction.
+template <class Layout>
+__device__ __forceinline__ int64_t dense_place(const ScanArgs& args, const Share<Layout>& me, int t,
+                                               int direction = 0) {
+  return ((direction * args.batch + me.batch) * args.length + t) * args.channels + me.channel + me.pack();
 }
-template <typename in_t, class Layout>
-__device__ __forceinline__ void store_channels(const Output& x, const Share<Layout>& me, int64_t t,
-                                               const Acc<in_t> (&values)[Layout::kPack]) {
-  store_pack(row<in_t>(x, me, t) + me.channel + me.pack, values, me.channels - me.pack);
+
+template <typename T, class Layout>
+__device__ __forceinline__ PackColumn<T, Layout::kPack> dense_pack(void* x, int64_t place) {
+  return {static_cast<T*>(x) + place, 0};
 }
 
 // Tokens behind the clip's end are zero.
 template <typename in_t, class Layout>
 __device__ __forceinline__ void clear_channels(const Output& x, const ScanArgs& args, const Share<Layout>& me) {
   const Acc<in_t> zeros[Layout::kPack] = {};
-  for (int64_t t = me.length + me.token; t < args.length; t += kTileTokens) store_channels<in_t>(x, me, t, zeros);
+  const auto column = channel_column<in_t>(x, me);
+  const auto access = pack_access<Layout::kPack>(me.channels - me.pack(), column);
+  for (int t = me.length + me.token(); t < args.length; t += kTileTokens) column.store(t, access, zeros);
 }
 
 // The loader's pack of an (R, D) parameter, zeros if there is none.
 template <typename acc_t, class Layout>
 __device__ __forceinline__ Pack<acc_t, Layout::kPack> load_parameter(const void* x, const ScanArgs& args,
                                                                      const Share<Layout>& me) {
-  const auto* values = static_cast<const acc_t*>(x) + me.direction * args.channels + me.channel + me.pack;
-  return load_pack<Layout::kPack>(values, x ? me.channels - me.pack : 0);
+  const auto column = channel_column<const acc_t>(Input{x, args.channels, 0, 0, 0}, me);
+  return column.load(0, pack_access<Layout::kPack>(me.channels - me.pack(), column), x);
 }
 
 template <typename in_t, class Layout>
@@ -126,27 +135,30 @@ struct Projections {
   Pack<in_t, Layout::kProjection> B, C;
 };
 
+// The loader's packs of B and C, for one block of states.
 template <typename in_t, class Layout>
-__device__ __forceinline__ Projections<in_t, Layout> fetch_projections(const ScanArgs& args, const Share<Layout>& me,
-                                                                       int64_t start, int block) {
-  const int64_t t = start + me.state_token, n = block * kBlockStates + me.first_state;
-  const int64_t count = t < me.length ? args.state - n : 0;
-  return {load_pack<Layout::kProjection>(row<in_t>(args.B, me, t) + me.group * args.B.group + n, count),
-          load_pack<Layout::kProjection>(row<in_t>(args.C, me, t) + me.group * args.C.group + n, count)};
-}
+struct ProjectionColumns {
+  PackColumn<const in_t, Layout::kProjection> B, C;
+  PackAccess access;
 
-// What a loader has under way for the next tile while the current one is walked.
-template <typename in_t, class Layout>
-struct Fetched {
-  Pack<in_t, Layout::kPack> u, delta;
-  Projections<in_t, Layout> projections;
+  __device__ static PackColumn<const in_t, Layout::kProjection> column(const Input& x, const Share<Layout>& me,
+                                                                       int64_t n) {
+    const int64_t clip = me.direction() * x.direction + me.batch * x.batch + me.group * x.group;
+    return {static_cast<const in_t*>(x.data) + clip + n, x.time};
+  }
+
+  __device__ ProjectionColumns(const ScanArgs& args, const Share<Layout>& me, int block) {
+    const int64_t n = block * kBlockStates + me.first_state();
+    B = column(args.B, me, n);
+    C = column(args.C, me, n);
+    access = pack_access<Layout::kProjection>(args.state - n, B, C);
+  }
+
+  __device__ __forceinline__ Projections<in_t, Layout> fetch(const Share<Layout>& me, int start) const {
+    const int t = start + me.state_token();
+    return {B.load(t, access, t < me.length), C.load(t, access, t < me.length)};
+  }
 };
-
-template <typename in_t, class Layout>
-__device__ __forceinline__ Fetched<in_t, Layout> fetch(const ScanArgs& args, const Share<Layout>& me, int64_t start) {
-  return {load_channels<in_t>(args.u, me, start + me.token), load_channels<in_t>(args.delta, me, start + me.token),
-          fetch_projections<in_t>(args, me, start, 0)};
-}
 
 template <typename acc_t>
 struct alignas(2 * sizeof(acc_t)) Step {
@@ -163,46 +175,43 @@ struct StagedProjections {
 template <typename in_t, typename acc_t, class Layout>
 __device__ __forceinline__ void stage(StagedProjections<acc_t>& to, const Share<Layout>& me,
                                       const Projections<in_t, Layout>& from) {
-  const int turn = me.turn(me.state_token);
+  const int turn = me.turn(me.state_token());
 #pragma unroll
   for (int i = 0; i < Layout::kProjection; ++i) {
-    to.B[turn][me.first_state + i] = widen(from.B.values[i]);
-    to.C[turn][me.first_state + i] = widen(from.C.values[i]);
+    to.B[turn][me.first_state() + i] = widen(from.B.at[i]);
+    to.C[turn][me.first_state() + i] = widen(from.C.at[i]);
   }
 }
 
-// A walker's states in a dense (..., D, N) array of `rows` times D channels; states that do not exist are zero.
+// Where a walker's states of one block begin in a dense (..., D, N) array of `rows` times D channels.
 template <class Layout>
-struct WalkerStates {
-  int64_t first;
-  int count;
+__device__ __forceinline__ int64_t states_place(const ScanArgs& args, const Share<Layout>& me, int64_t row, int block) {
+  return (row * args.channels + me.channel + me.walk_channel()) * args.state + me.walk_state(block);
+}
 
-  __device__ WalkerStates(const ScanArgs& args, const Share<Layout>& me, int64_t row, int block) {
-    const int64_t n = block * kBlockStates + me.lane * Layout::kStates;
-    first = (row * args.channels + me.channel + me.walk_channel) * args.state + n;
-    count = me.walk_channel < me.channels && n < args.state ? int(args.state - n) : 0;
-  }
-};
-
+// States that do not exist are zero, and all are where there is no array.
 template <typename acc_t, class Layout>
-__device__ __forceinline__ void load_states(acc_t (&values)[Layout::kStates], const void* from,
-                                            const WalkerStates<Layout>& at) {
+__device__ __forceinline__ void load_states(acc_t (&values)[Layout::kStates], const void* array, const ScanArgs& args,
+                                            const Share<Layout>& me, int64_t row, int block) {
+  const auto* from = static_cast<const acc_t*>(array) + states_place(args, me, row, block);
+  const int count = array ? me.state_count(args, block) : 0;
 #pragma unroll
-  for (int i = 0; i < Layout::kStates; ++i)
-    values[i] = from && i < at.count ? static_cast<const acc_t*>(from)[at.first + i] : acc_t(0);
+  for (int i = 0; i < Layout::kStates; ++i) values[i] = i < count ? from[i] : acc_t(0);
 }
 template <typename acc_t, class Layout>
-__device__ __forceinline__ void store_states(void* to, const acc_t (&values)[Layout::kStates],
-                                             const WalkerStates<Layout>& at) {
+__device__ __forceinline__ void store_states(const acc_t (&values)[Layout::kStates], void* array, const ScanArgs& args,
+                                             const Share<Layout>& me, int64_t row, int block) {
+  auto* to = static_cast<acc_t*>(array) + states_place(args, me, row, block);
+  const int count = array ? me.state_count(args, block) : 0;
 #pragma unroll
   for (int i = 0; i < Layout::kStates; ++i)
-    if (to && i < at.count) static_cast<acc_t*>(to)[at.first + i] = values[i];
+    if (i < count) to[i] = values[i];
 }
 
 template <typename acc_t, class Layout>
 __device__ __forceinline__ void load_decay(acc_t (&decay)[Layout::kStates], const ScanArgs& args,
                                            const Share<Layout>& me, int block) {
-  load_states(decay, args.A, WalkerStates<Layout>(args, me, me.direction, block));
+  load_states(decay, args.A, args, me, me.direction(), block);
 #pragma unroll
   for (int n = 0; n < Layout::kStates; ++n) decay[n] *= kLog2E<acc_t>;  // so that exp(delta A) is one power of two
 }
@@ -213,36 +222,30 @@ __device__ __forceinline__ int64_t waiting_place(int blocks, int block, int valu
 }
 
 // Of `values`, each to be summed over kCount lanes that lie kStride apart, lane number `index` of these gets sum number
-// `index`: half of the values change lanes at each step, so that kCount sums take kCount - 1 exchanges.
+// `index`. Half of the values change lanes at each step, so that kCount sums take kCount - 1 exchanges. Neighbours go
+// first: of values computed one after another, few need registers at a time.
 template <int kCount, int kStride, typename acc_t>
 __device__ __forceinline__ acc_t spread_sums(acc_t* values, int index) {
   if constexpr (kCount == 1) {
     return values[0];
   } else {
-    constexpr int kHalf = kCount / 2;
-    const bool upper = index & kHalf;
+    const bool odd = index & 1;
 #pragma unroll
-    for (int i = 0; i < kHalf; ++i) {
-      const acc_t keep = upper ? values[i + kHalf] : values[i], give = upper ? values[i] : values[i + kHalf];
-      values[i] = keep + __shfl_xor_sync(kAllLanes, give, kHalf * kStride);
+    for (int i = 0; i < kCount / 2; ++i) {
+      const acc_t even_value = values[2 * i], odd_value = values[2 * i + 1];
+      values[i] = (odd ? odd_value : even_value) + __shfl_xor_sync(kAllLanes, odd ? even_value : odd_value, kStride);
     }
-    return spread_sums<kHalf, kStride>(values, index);
+    return spread_sums<kCount / 2, 2 * kStride>(values, index / 2);
   }
 }
 
-// Where the loader's pack at time t lies in what one direction leaves for the other: (B, L, D).
+// Where the walker's states before the tile that begins at `start` are kept: (R, B, K, N, D).
 template <class Layout>
-__device__ __forceinline__ int64_t partial_place(const ScanArgs& args, const Share<Layout>& me, int64_t t) {
-  return (me.batch * args.length + t) * args.channels + me.channel + me.pack;
-}
-
-// Where the walker's state n before the tile that begins at `start` is kept: (R, B, K, N, D).
-template <class Layout>
-__device__ __forceinline__ int64_t checkpoint_place(const ScanArgs& args, const Share<Layout>& me, int64_t start,
-                                                    int64_t n) {
+__device__ __forceinline__ int64_t checkpoint_place(const ScanArgs& args, const Share<Layout>& me, int start,
+                                                    int block) {
   const int64_t checkpoints = (args.length + kTileTokens - 1) / kTileTokens;
-  const int64_t row = (me.direction * args.batch + me.batch) * checkpoints + start / kTileTokens;
-  return (row * args.state + n) * args.channels + me.channel + me.walk_channel;
+  const int64_t row = (me.direction() * args.batch + me.batch) * checkpoints + start / kTileTokens;
+  return (row * args.state + me.walk_state(block)) * args.channels + me.channel + me.walk_channel();
 }
 
 // Two directions take a clip from both ends. Until they meet, each leaves what it has for the other; then each finds
@@ -252,7 +255,7 @@ struct Meeting {
   bool second;  // the other direction has been here, or there is none
   bool middle;  // both are here now
 
-  __device__ Meeting(int64_t i, int64_t tiles, int direction, int64_t directions)
+  __device__ Meeting(int i, int tiles, int direction, int64_t directions)
       : second(directions == 1 || 2 * i + direction >= tiles), middle(directions == 2 && 2 * i + 1 == tiles) {}
 };
 

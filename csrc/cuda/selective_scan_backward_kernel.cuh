@@ -29,11 +29,14 @@ template <typename acc_t, class Layout>
 struct BackwardTile {
   static constexpr int kChannels = Layout::kChannels, kWarps = Layout::kThreads / kWarp;
   Step<acc_t> steps[kTileTokens][kChannels];
+  alignas(16) acc_t u[kTileTokens][kChannels];
   alignas(16) acc_t slope[kTileTokens][kChannels];  // of softplus, if asked for
   alignas(16) acc_t dy[kTileTokens][kChannels];
   alignas(16) acc_t y[kTileTokens][kChannels];
   alignas(16) acc_t w_A[kTileTokens][kChannels];  // w . A log2(e)
   alignas(16) acc_t g_B[kTileTokens][kChannels];  // g . B
+  alignas(16) acc_t dD[kTileTokens][kChannels];     // of all tiles so far, by turn
+  alignas(16) acc_t dbias[kTileTokens][kChannels];  // likewise
   StagedProjections<acc_t> projections;
   alignas(16) acc_t dB[kWarps][kTileTokens][kBlockStates];
   alignas(16) acc_t dC[kWarps][kTileTokens][kBlockStates];
@@ -44,37 +47,48 @@ struct BackwardShared {
   BackwardTile<acc_t, Layout> tiles[2];
 };
 
+// What a loader has under way for the next tile while the current one is walked.
 template <typename in_t, class Layout>
-struct FetchedBackward {
-  Fetched<in_t, Layout> inputs;
-  Pack<in_t, Layout::kPack> dout, z;
+struct BackwardFetched {
+  Pack<in_t, Layout::kPack> u, delta, dout, z;
+  Projections<in_t, Layout> projections;
 };
 
 template <typename in_t, class Layout>
-__device__ __forceinline__ FetchedBackward<in_t, Layout> fetch_backward(const ScanBackwardArgs& args,
-                                                                        const Share<Layout>& me, int64_t start) {
-  const int64_t t = start + me.token;
-  FetchedBackward<in_t, Layout> fetched{fetch<in_t>(args, me, start), load_channels<in_t>(args.dout, me, t), {}};
-  if (args.z.data) fetched.z = load_channels<in_t>(args.z, me, t);
-  return fetched;
-}
+struct BackwardInputs {
+  PackColumn<const in_t, Layout::kPack> u, delta, dout, z;
+  ProjectionColumns<in_t, Layout> projections;
+
+  __device__ BackwardInputs(const ScanBackwardArgs& args, const Share<Layout>& me)
+      : u(channel_column<const in_t>(args.u, me)), delta(channel_column<const in_t>(args.delta, me)),
+        dout(channel_column<const in_t>(args.dout, me)), z(channel_column<const in_t>(args.z, me)),
+        projections(args, me, 0) {}
+
+  __device__ __forceinline__ BackwardFetched<in_t, Layout> fetch(const Share<Layout>& me, PackAccess access,
+                                                                 int start) const {
+    const int t = start + me.token();
+    const bool exists = t < me.length;
+    return {u.load(t, access, exists), delta.load(t, access, exists), dout.load(t, access, exists),
+            z.load(t, access, exists && z.first), projections.fetch(me, start)};
+  }
+};
 
 template <typename in_t, typename acc_t, class Layout>
 __device__ __forceinline__ void stage(BackwardTile<acc_t, Layout>& tile, const ScanArgs& args, const Share<Layout>& me,
-                                      int64_t start, const FetchedBackward<in_t, Layout>& from,
+                                      int start, const BackwardFetched<in_t, Layout>& from,
                                       const Pack<acc_t, Layout::kPack>& bias, const Pack<acc_t, Layout::kPack>& skip) {
-  const bool exists = start + me.token < me.length;
-  const int turn = me.turn(me.token);
+  const bool exists = start + me.token() < me.length;
+  const int turn = me.turn(me.token());
 #pragma unroll
   for (int i = 0; i < Layout::kPack; ++i) {
-    const int c = me.pack + i;
-    const acc_t u = widen(from.inputs.u.values[i]), raw = widen(from.inputs.delta.values[i]) + bias.values[i];
+    const int c = me.pack() + i;
+    const acc_t u = widen(from.u.at[i]), raw = widen(from.delta.at[i]) + bias.at[i], z = widen(from.z.at[i]);
     const acc_t delta = !exists ? acc_t(0) : args.delta_softplus ? softplus(raw) : raw;
-    const acc_t z = widen(from.z.values[i]);
     tile.steps[turn][c] = {delta, delta * u};
+    tile.u[turn][c] = u;
     tile.slope[turn][c] = args.delta_softplus ? sigmoid(raw) : acc_t(1);
-    tile.dy[turn][c] = widen(from.dout.values[i]) * (args.z.data ? z * sigmoid(z) : acc_t(1));
-    tile.y[turn][c] = skip.values[i] * u;
+    tile.dy[turn][c] = widen(from.dout.at[i]) * (args.z.data ? z * sigmoid(z) : acc_t(1));
+    tile.y[turn][c] = skip.at[i] * u;
     tile.w_A[turn][c] = 0;
     tile.g_B[turn][c] = 0;
   }
@@ -83,21 +97,22 @@ __device__ __forceinline__ void stage(BackwardTile<acc_t, Layout>& tile, const S
 // The state before the tile that begins at `start`, as the forward pass saved it: (R, B, K, N, D).
 template <typename acc_t, class Layout>
 __device__ __forceinline__ void load_checkpoint(acc_t (&h)[Layout::kStates], const ScanBackwardArgs& args,
-                                                const Share<Layout>& me, int64_t start, int block) {
-  const int64_t n = block * kBlockStates + me.lane * Layout::kStates;
-  const bool exists = start < me.length && me.walk_channel < me.channels;
-  const auto* from = static_cast<const acc_t*>(args.checkpoints) + checkpoint_place(args, me, start, n);
+                                                const Share<Layout>& me, int start, int block) {
+  const int count = start < me.length ? me.state_count(args, block) : 0;
+  const auto* from = static_cast<const acc_t*>(args.checkpoints) + checkpoint_place(args, me, start, block);
 #pragma unroll
-  for (int i = 0; i < Layout::kStates; ++i) h[i] = exists && n + i < args.state ? from[i * args.channels] : acc_t(0);
+  for (int i = 0; i < Layout::kStates; ++i) h[i] = i < count ? from[i * args.channels] : acc_t(0);
 }
 
-// From the states `before` the tile: replays it into a trace, then walks the gradients back through the trace.
-template <typename acc_t, class Layout>
+// From the states `before` the tile: replays it into a trace, then walks the gradients back through the trace. Calls
+// `fetch_next` when most of the trace is done with and its registers are free.
+template <typename acc_t, class Layout, typename Fetch>
 __device__ __forceinline__ void walk_back(BackwardTile<acc_t, Layout>& tile, const Share<Layout>& me, bool gated,
                                           const acc_t (&decay)[Layout::kStates], const acc_t (&before)[Layout::kStates],
-                                          acc_t (&g)[Layout::kStates], acc_t (&dA)[Layout::kStates]) {
+                                          acc_t (&g)[Layout::kStates], acc_t (&dA)[Layout::kStates],
+                                          const Fetch& fetch_next) {
   constexpr int kLanes = Layout::kLanes, kStates = Layout::kStates, kWarpChannels = Layout::kWarpChannels;
-  const int channel = me.walk_channel, first_state = me.lane * kStates;
+  const int channel = me.walk_channel(), first_state = me.lane() * kStates;
   acc_t decays[kTileTokens][kStates], h[kTileTokens][kStates];
 #pragma unroll
   for (int first = 0; first < kTileTokens; first += kLanes) {
@@ -106,44 +121,45 @@ __device__ __forceinline__ void walk_back(BackwardTile<acc_t, Layout>& tile, con
     for (int i = 0; i < kLanes; ++i) {
       const int t = first + i;
       const Step<acc_t> step = tile.steps[t][channel];
-      const auto B = load_words<kStates>(&tile.projections.B[t][first_state]);
+      const auto B = load_pack<acc_t, kStates>(&tile.projections.B[t][first_state]);
 #pragma unroll
       for (int n = 0; n < kStates; ++n) {
         decays[t][n] = fast_exp2(step.delta * decay[n]);
-        h[t][n] = decays[t][n] * (t > 0 ? h[t > 0 ? t - 1 : 0][n] : before[n]) + step.delta_u * B.values[n];
+        h[t][n] = decays[t][n] * (t > 0 ? h[t > 0 ? t - 1 : 0][n] : before[n]) + step.delta_u * B.at[n];
       }
       if (gated) {
-        const auto C = load_words<kStates>(&tile.projections.C[t][first_state]);
+        const auto C = load_pack<acc_t, kStates>(&tile.projections.C[t][first_state]);
         y[i] = 0;
 #pragma unroll
-        for (int n = 0; n < kStates; ++n) y[i] += h[t][n] * C.values[n];
+        for (int n = 0; n < kStates; ++n) y[i] += h[t][n] * C.at[n];
       }
     }
-    if (gated) tile.y[first + me.lane][channel] += spread_sums<kLanes, kWarpChannels>(y, me.lane);
+    if (gated) tile.y[first + me.lane()][channel] += spread_sums<kLanes, kWarpChannels>(y, me.lane());
   }
 
   // After spreading, each of a warp's lanes has one of the sums over its channels: 2 kStates == kWarpChannels.
-  const int sum = channel % kWarpChannels, warp = me.thread / kWarp;
-  acc_t(*sums)[kBlockStates] = sum < kStates ? tile.dB[warp] : tile.dC[warp];
-  const int sum_state = first_state + sum % kStates;
+  const int sum = channel % kWarpChannels, warp = me.thread() / kWarp;
+  acc_t(*sums)[kBlockStates] = sum % 2 ? tile.dC[warp] : tile.dB[warp];
+  const int sum_state = first_state + sum / 2;
 #pragma unroll
   for (int first = kTileTokens - kLanes; first >= 0; first -= kLanes) {
+    if (first == 0) fetch_next();
     acc_t w_A[kLanes], g_B[kLanes];
 #pragma unroll
     for (int i = kLanes - 1; i >= 0; --i) {
       const int t = first + i;
       const Step<acc_t> step = tile.steps[t][channel];
       const acc_t dy = tile.dy[t][channel];
-      const auto B = load_words<kStates>(&tile.projections.B[t][first_state]);
-      const auto C = load_words<kStates>(&tile.projections.C[t][first_state]);
+      const auto B = load_pack<acc_t, kStates>(&tile.projections.B[t][first_state]);
+      const auto C = load_pack<acc_t, kStates>(&tile.projections.C[t][first_state]);
       acc_t dBC[2 * kStates];
       w_A[i] = g_B[i] = 0;
 #pragma unroll
       for (int n = 0; n < kStates; ++n) {
-        const acc_t g_t = dy * C.values[n] + g[n];
-        dBC[n] = g_t * step.delta_u;
-        dBC[kStates + n] = dy * h[t][n];
-        g_B[i] += g_t * B.values[n];
+        const acc_t g_t = dy * C.at[n] + g[n];
+        dBC[2 * n] = g_t * step.delta_u;
+        dBC[2 * n + 1] = dy * h[t][n];
+        g_B[i] += g_t * B.at[n];
         g[n] = g_t * decays[t][n];
         const acc_t w = g[n] * (t > 0 ? h[t > 0 ? t - 1 : 0][n] : before[n]);
         dA[n] += w * step.delta;
@@ -151,54 +167,62 @@ __device__ __forceinline__ void walk_back(BackwardTile<acc_t, Layout>& tile, con
       }
       sums[t][sum_state] = spread_sums<2 * kStates, 1>(dBC, sum);
     }
-    tile.w_A[first + me.lane][channel] += spread_sums<kLanes, kWarpChannels>(w_A, me.lane);
-    tile.g_B[first + me.lane][channel] += spread_sums<kLanes, kWarpChannels>(g_B, me.lane);
+    tile.w_A[first + me.lane()][channel] += spread_sums<kLanes, kWarpChannels>(w_A, me.lane());
+    tile.g_B[first + me.lane()][channel] += spread_sums<kLanes, kWarpChannels>(g_B, me.lane());
   }
 }
 
-// A loader's pack in the block's sums for B or C: (splits, R, B, L, G, N).
+// The loader's packs of the block's sums for B and C: (splits, R, B, L, G, N).
 template <typename acc_t, class Layout>
-__device__ __forceinline__ void store_projection_gradient(void* gradient, const ScanBackwardArgs& args,
-                                                          const Share<Layout>& me, int64_t t, int block,
-                                                          const acc_t (&values)[Layout::kProjection]) {
-  const int64_t clip = (me.split * args.directions + me.direction) * args.batch + me.batch;
-  const int64_t n = block * kBlockStates + me.first_state;
-  acc_t* to = static_cast<acc_t*>(gradient) + ((clip * args.length + t) * args.groups + me.group) * args.state + n;
-  store_pack(to, values, args.state - n);
-}
+struct ProjectionGradients {
+  PackColumn<acc_t, Layout::kProjection> dB, dC;
+  PackAccess access;
+
+  __device__ ProjectionGradients(const ScanBackwardArgs& args, const Share<Layout>& me, int block) {
+    const int64_t clip = (me.split * args.directions + me.direction()) * args.batch + me.batch;
+    const int64_t n = block * kBlockStates + me.first_state(), row = args.groups * args.state;
+    const int64_t first = clip * args.length * row + me.group * args.state + n;
+    dB = {static_cast<acc_t*>(args.dB) + first, row};
+    dC = {static_cast<acc_t*>(args.dC) + first, row};
+    access = pack_access<Layout::kProjection>(args.state - n, dB, dC);
+  }
+};
 
 // Adds what the warps have for B and C.
 template <typename acc_t, class Layout>
 __device__ __forceinline__ void finish_projections(const BackwardTile<acc_t, Layout>& tile,
-                                                   const ScanBackwardArgs& args, const Share<Layout>& me,
-                                                   int64_t start, int block) {
-  const int64_t t = start + me.state_token;
+                                                   const ScanBackwardArgs& args, const Share<Layout>& me, int start,
+                                                   int block) {
+  const int t = start + me.state_token();
   if (t >= me.length) return;
-  const int turn = me.turn(me.state_token);
+  const int turn = me.turn(me.state_token());
   acc_t dB[Layout::kProjection] = {}, dC[Layout::kProjection] = {};
 #pragma unroll
   for (int warp = 0; warp < tile.kWarps; ++warp) {
 #pragma unroll
     for (int i = 0; i < Layout::kProjection; ++i) {
-      dB[i] += tile.dB[warp][turn][me.first_state + i];
-      dC[i] += tile.dC[warp][turn][me.first_state + i];
+      dB[i] += tile.dB[warp][turn][me.first_state() + i];
+      dC[i] += tile.dC[warp][turn][me.first_state() + i];
     }
   }
-  store_projection_gradient(args.dB, args, me, t, block, dB);
-  store_projection_gradient(args.dC, args, me, t, block, dC);
+  const ProjectionGradients<acc_t, Layout> to(args, me, block);
+  to.dB.store(t, to.access, dB);
+  to.dC.store(t, to.access, dC);
 }
 
 // Tokens behind the clip's end have no influence: their gradients are zero.
 template <typename in_t, class Layout>
 __device__ __forceinline__ void clear_padding(const ScanBackwardArgs& args, const Share<Layout>& me) {
-  if (me.direction == 0 || !args.shared_u) clear_channels<in_t>(args.du, args, me);
+  using acc_t = Acc<in_t>;
+  if (me.direction() == 0 || !args.shared_u) clear_channels<in_t>(args.du, args, me);
   clear_channels<in_t>(args.ddelta, args, me);
-  if (me.direction == 0 && args.z.data) clear_channels<in_t>(args.dz, args, me);
-  const Acc<in_t> zeros[Layout::kProjection] = {};
-  for (int64_t t = me.length + me.state_token; t < args.length; t += kTileTokens) {
-    for (int block = 0; block < state_blocks(args); ++block) {
-      store_projection_gradient(args.dB, args, me, t, block, zeros);
-      store_projection_gradient(args.dC, args, me, t, block, zeros);
+  if (me.direction() == 0 && args.z.data) clear_channels<in_t>(args.dz, args, me);
+  const acc_t zeros[Layout::kProjection] = {};
+  for (int block = 0; block < state_blocks(args); ++block) {
+    const ProjectionGradients<acc_t, Layout> to(args, me, block);
+    for (int t = me.length + me.state_token(); t < args.length; t += kTileTokens) {
+      to.dB.store(t, to.access, zeros);
+      to.dC.store(t, to.access, zeros);
     }
   }
 }
@@ -207,58 +231,65 @@ __device__ __forceinline__ void clear_padding(const ScanBackwardArgs& args, cons
 template <typename acc_t, class Layout>
 __device__ __forceinline__ void store_channel_sums(void* to, const acc_t (&turns)[kTileTokens][Layout::kChannels],
                                                    const ScanArgs& args, const Share<Layout>& me) {
-  if (!to || me.thread >= me.channels) return;
+  if (!to || me.thread() >= me.channels) return;
   acc_t sum = 0;
 #pragma unroll
-  for (int turn = 0; turn < kTileTokens; ++turn) sum += turns[turn][me.thread];
-  const int64_t row = me.batch * args.directions + me.direction;
-  static_cast<acc_t*>(to)[row * args.channels + me.channel + me.thread] = sum;
+  for (int turn = 0; turn < kTileTokens; ++turn) sum += turns[turn][me.thread()];
+  const int64_t row = me.batch * args.directions + me.direction();
+  static_cast<acc_t*>(to)[row * args.channels + me.channel + me.thread()] = sum;
 }
 
-template <typename in_t, class Layout>
+// kOneBlock: there are no more states than a block has.
+template <typename in_t, class Layout, bool kOneBlock>
 __global__ void __launch_bounds__(2 * Layout::kThreads) selective_scan_backward_kernel(const ScanBackwardLaunch args) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
   auto& shared = shared_memory<BackwardShared<acc_t, Layout>>();
   const Share<Layout> me(args);
-  auto& tile = shared.tiles[me.direction];
-  const int64_t tiles = me.tiles(), states_row = me.direction * args.batch + me.batch;
-  const int64_t clip_row = me.batch * args.directions + me.direction;
-  const int blocks = state_blocks(args), turn = me.turn(me.token);
+  auto& tile = shared.tiles[me.direction()];
+  const int64_t states_row = me.direction() * args.batch + me.batch;
+  const int64_t clip_row = me.batch * args.directions + me.direction();
+  const int tiles = me.tiles(), blocks = kOneBlock ? 1 : state_blocks(args), turn = me.turn(me.token());
   const bool gated = args.z.data;
+  const BackwardInputs<in_t, Layout> inputs(args, me);
+  const int64_t first_place = dense_place(args, me, 0);
+  const PackAccess access =
+      pack_access<kPack>(me.channels - me.pack(), inputs.u, inputs.delta, inputs.dout, inputs.z,
+                         PackColumn<in_t, kPack>{static_cast<in_t*>(args.ddelta.data) + first_place, args.channels});
   auto* waiting = static_cast<acc_t*>(args.waiting);
   acc_t decay[kStates], before[kStates], g[kStates], dA[kStates];
-  acc_t dD[kPack] = {}, dbias[kPack] = {};
+#pragma unroll
+  for (int k = 0; k < kPack; ++k) tile.dD[turn][me.pack() + k] = tile.dbias[turn][me.pack() + k] = 0;
 
-  auto next = fetch_backward<in_t>(args, me, me.start(tiles - 1));
-  for (int64_t i = 0; i < tiles; ++i) {
-    const int64_t start = me.start(tiles - 1 - i), t = start + me.token;
-    const Meeting meeting(i, tiles, me.direction, args.directions);
+  clear_padding<in_t>(args, me);
+  auto next = inputs.fetch(me, access, me.start(tiles - 1));
+  for (int i = 0; i < tiles; ++i) {
+    const int start = me.start(tiles - 1 - i), t = start + me.token();
+    const Meeting meeting(i, tiles, me.direction(), args.directions);
     const auto skip = load_parameter<acc_t>(args.D, args, me);
     load_checkpoint(before, args, me, start, 0);
     stage(tile, args, me, start, next, load_parameter<acc_t>(args.delta_bias, args, me), skip);
-    stage(tile.projections, me, next.inputs.projections);
-    const auto u = next.inputs.u, dout = next.dout, z = next.z;
+    stage(tile.projections, me, next.projections);
     __syncthreads();
-    if (i + 1 < tiles) next = fetch_backward<in_t>(args, me, me.start(tiles - 2 - i));
 
     for (int block = 0; block < blocks; ++block) {
       if (block > 0) {
         load_checkpoint(before, args, me, start, block);
-        stage(tile.projections, me, fetch_projections<in_t>(args, me, start, block));
+        stage(tile.projections, me, ProjectionColumns<in_t, Layout>(args, me, block).fetch(me, start));
         __syncthreads();
       }
-      const WalkerStates<Layout> at(args, me, states_row, block);
       if (i == 0 || blocks > 1) {
         load_decay(decay, args, me, block);
-        if (i == 0) load_states(g, args.dlast_state, at);
+        if (i == 0) load_states(g, args.dlast_state, args, me, states_row, block);
 #pragma unroll
         for (int n = 0; n < kStates; ++n) {
           if (i > 0) g[n] = waiting[waiting_place(blocks, block, 2 * kStates, n)];
           dA[n] = i > 0 ? waiting[waiting_place(blocks, block, 2 * kStates, kStates + n)] : acc_t(0);
         }
       }
-      walk_back(tile, me, gated, decay, before, g, dA);
+      walk_back(tile, me, gated, decay, before, g, dA, [&] {
+        if (block == 0 && i + 1 < tiles) next = inputs.fetch(me, access, me.start(tiles - 2 - i));
+      });
       if (blocks > 1) {
 #pragma unroll
         for (int n = 0; n < kStates; ++n) {
@@ -267,59 +298,54 @@ __global__ void __launch_bounds__(2 * Layout::kThreads) selective_scan_backward_
         }
       }
       if (i + 1 == tiles) {
-        store_states(args.dA, dA, WalkerStates<Layout>(args, me, clip_row, block));
-        store_states(args.dinitial_state, g, at);
+        store_states(dA, args.dA, args, me, clip_row, block);
+        store_states(g, args.dinitial_state, args, me, states_row, block);
       }
       __syncthreads();
       finish_projections(tile, args, me, start, block);
     }
 
     const bool exists = t < me.length;
-    const int count = me.channels - me.pack;
-    const int64_t place = partial_place(args, me, t);
-    auto* partial_du = static_cast<acc_t*>(args.partial_du) + place;
-    auto* partial_y = static_cast<acc_t*>(args.partial_y) + place;
     acc_t du[kPack], ddelta[kPack], y[kPack];
 #pragma unroll
     for (int k = 0; k < kPack; ++k) {
-      const int c = me.pack + k;
-      const acc_t u_t = widen(u.values[k]), dy = tile.dy[turn][c], g_B = tile.g_B[turn][c];
-      ddelta[k] = (tile.w_A[turn][c] * kLn2<acc_t> + g_B * u_t) * tile.slope[turn][c];
-      du[k] = g_B * tile.steps[turn][c].delta + skip.values[k] * dy;
+      const int c = me.pack() + k;
+      const acc_t u = tile.u[turn][c], dy = tile.dy[turn][c], g_B = tile.g_B[turn][c];
+      ddelta[k] = (tile.w_A[turn][c] * kLn2<acc_t> + g_B * u) * tile.slope[turn][c];
+      du[k] = g_B * tile.steps[turn][c].delta + skip.at[k] * dy;
       y[k] = tile.y[turn][c];
-      if (exists) dD[k] += dy * u_t, dbias[k] += ddelta[k];
+      if (exists) tile.dD[turn][c] += dy * u, tile.dbias[turn][c] += ddelta[k];
     }
-    if (exists) store_channels<in_t>(args.ddelta, me, t, ddelta);
-    if (exists && !args.shared_u) store_channels<in_t>(args.du, me, t, du);
+    const int64_t place = dense_place(args, me, t), place_of_both = dense_place(args, me, t, me.direction());
+    if (exists) dense_pack<in_t, Layout>(args.ddelta.data, place_of_both).store(0, access, ddelta);
+    if (exists && !args.shared_u) dense_pack<in_t, Layout>(args.du.data, place_of_both).store(0, access, du);
     if (exists && !meeting.second) {
-      if (args.shared_u) store_pack(partial_du, du, count);
-      if (gated) store_pack(partial_y, y, count);
+      if (args.shared_u) dense_pack<acc_t, Layout>(args.partial_du, place).store(0, access, du);
+      if (gated) dense_pack<acc_t, Layout>(args.partial_y, place).store(0, access, y);
     }
     if (meeting.middle) __syncthreads();
     if (exists && meeting.second && args.shared_u) {
-      const auto other = load_pack<kPack>(partial_du, count);
+      const auto other = dense_pack<acc_t, Layout>(args.partial_du, place).load(0, access);
 #pragma unroll
-      for (int k = 0; k < kPack; ++k) du[k] += other.values[k];
-      store_channels<in_t>(args.du, me, t, du);
+      for (int k = 0; k < kPack; ++k) du[k] += other.at[k];
+      dense_pack<in_t, Layout>(args.du.data, place).store(0, access, du);
     }
     if (exists && meeting.second && gated) {
-      const auto other = load_pack<kPack>(partial_y, args.directions == 2 ? count : 0);
+      const auto other = dense_pack<acc_t, Layout>(args.partial_y, place).load(0, access, args.directions == 2);
+      const auto dout = inputs.dout.load(t, access), z = inputs.z.load(t, access);
       acc_t dz[kPack];
 #pragma unroll
       for (int k = 0; k < kPack; ++k) {
-        const acc_t gate = widen(z.values[k]), open = sigmoid(gate);
-        dz[k] = widen(dout.values[k]) * (y[k] + other.values[k]) * open * (1 + gate * (1 - open));
+        const acc_t gate = widen(z.at[k]), open = sigmoid(gate);
+        dz[k] = widen(dout.at[k]) * (y[k] + other.at[k]) * open * (1 + gate * (1 - open));
       }
-      store_channels<in_t>(args.dz, me, t, dz);
+      dense_pack<in_t, Layout>(args.dz.data, place).store(0, access, dz);
     }
   }
 
-#pragma unroll
-  for (int k = 0; k < kPack; ++k) tile.w_A[turn][me.pack + k] = dD[k], tile.g_B[turn][me.pack + k] = dbias[k];
   __syncthreads();
-  store_channel_sums(args.dD, tile.w_A, args, me);
-  store_channel_sums(args.ddelta_bias, tile.g_B, args, me);
-  clear_padding<in_t>(args, me);
+  store_channel_sums(args.dD, tile.dD, args, me);
+  store_channel_sums(args.ddelta_bias, tile.dbias, args, me);
 }
 
 }  // namespace

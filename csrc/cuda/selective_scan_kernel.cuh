@@ -33,19 +33,42 @@ struct ForwardShared {
   ForwardTile<acc_t, Layout> tiles[2];
 };
 
+// What a loader has under way for the next tile while the current one is walked.
+template <typename in_t, class Layout>
+struct ForwardFetched {
+  Pack<in_t, Layout::kPack> u, delta;
+  Projections<in_t, Layout> projections;
+};
+
+template <typename in_t, class Layout>
+struct ForwardInputs {
+  PackColumn<const in_t, Layout::kPack> u, delta, z;
+  ProjectionColumns<in_t, Layout> projections;
+
+  __device__ ForwardInputs(const ScanArgs& args, const Share<Layout>& me)
+      : u(channel_column<const in_t>(args.u, me)), delta(channel_column<const in_t>(args.delta, me)),
+        z(channel_column<const in_t>(args.z, me)), projections(args, me, 0) {}
+
+  __device__ __forceinline__ ForwardFetched<in_t, Layout> fetch(const Share<Layout>& me, PackAccess access,
+                                                                int start) const {
+    const int t = start + me.token();
+    return {u.load(t, access, t < me.length), delta.load(t, access, t < me.length), projections.fetch(me, start)};
+  }
+};
+
 // Widens and stages the loader's pack: the steps, and the skip D u as what y begins with.
 template <typename in_t, typename acc_t, class Layout>
 __device__ __forceinline__ void stage(ForwardTile<acc_t, Layout>& tile, const ScanArgs& args, const Share<Layout>& me,
-                                      int64_t start, const Fetched<in_t, Layout>& from,
+                                      int start, const ForwardFetched<in_t, Layout>& from,
                                       const Pack<acc_t, Layout::kPack>& bias, const Pack<acc_t, Layout::kPack>& skip) {
-  const bool exists = start + me.token < me.length;
-  const int turn = me.turn(me.token);
+  const bool exists = start + me.token() < me.length;
+  const int turn = me.turn(me.token());
 #pragma unroll
   for (int i = 0; i < Layout::kPack; ++i) {
-    const acc_t u = widen(from.u.values[i]), raw = widen(from.delta.values[i]) + bias.values[i];
+    const acc_t u = widen(from.u.at[i]), raw = widen(from.delta.at[i]) + bias.at[i];
     const acc_t delta = !exists ? acc_t(0) : args.delta_softplus ? softplus(raw) : raw;
-    tile.steps[turn][me.pack + i] = {delta, delta * u};
-    tile.y[turn][me.pack + i] = skip.values[i] * u;
+    tile.steps[turn][me.pack() + i] = {delta, delta * u};
+    tile.y[turn][me.pack() + i] = skip.at[i] * u;
   }
 }
 
@@ -58,72 +81,77 @@ __device__ __forceinline__ void walk(ForwardTile<acc_t, Layout>& tile, const Sha
     acc_t y[kLanes];
 #pragma unroll
     for (int i = 0; i < kLanes; ++i) {
-      const Step<acc_t> step = tile.steps[first + i][me.walk_channel];
-      const auto B = load_words<kStates>(&tile.projections.B[first + i][me.lane * kStates]);
-      const auto C = load_words<kStates>(&tile.projections.C[first + i][me.lane * kStates]);
+      const Step<acc_t> step = tile.steps[first + i][me.walk_channel()];
+      const auto B = load_pack<acc_t, kStates>(&tile.projections.B[first + i][me.lane() * kStates]);
+      const auto C = load_pack<acc_t, kStates>(&tile.projections.C[first + i][me.lane() * kStates]);
       y[i] = 0;
 #pragma unroll
       for (int n = 0; n < kStates; ++n) {
-        h[n] = fast_exp2(step.delta * decay[n]) * h[n] + step.delta_u * B.values[n];
-        y[i] += h[n] * C.values[n];
+        h[n] = fast_exp2(step.delta * decay[n]) * h[n] + step.delta_u * B.at[n];
+        y[i] += h[n] * C.at[n];
       }
     }
-    tile.y[first + me.lane][me.walk_channel] += spread_sums<kLanes, Layout::kWarpChannels>(y, me.lane);
+    tile.y[first + me.lane()][me.walk_channel()] += spread_sums<kLanes, Layout::kWarpChannels>(y, me.lane());
   }
 }
 
 // The state before the tile that begins at `start`: (R, B, K, N, D).
 template <typename acc_t, class Layout>
-__device__ __forceinline__ void store_checkpoint(const ScanForwardArgs& args, const Share<Layout>& me, int64_t start,
+__device__ __forceinline__ void store_checkpoint(const ScanForwardArgs& args, const Share<Layout>& me, int start,
                                                  int block, const acc_t (&h)[Layout::kStates]) {
-  if (!args.checkpoints || start >= me.length || me.walk_channel >= me.channels) return;
-  const int64_t n = block * kBlockStates + me.lane * Layout::kStates;
-  acc_t* to = static_cast<acc_t*>(args.checkpoints) + checkpoint_place(args, me, start, n);
+  if (!args.checkpoints || start >= me.length) return;
+  const int count = me.state_count(args, block);
+  acc_t* to = static_cast<acc_t*>(args.checkpoints) + checkpoint_place(args, me, start, block);
 #pragma unroll
   for (int i = 0; i < Layout::kStates; ++i)
-    if (n + i < args.state) to[i * args.channels] = h[i];
+    if (i < count) to[i * args.channels] = h[i];
 }
 
-template <typename in_t, class Layout>
-__global__ void __launch_bounds__(2 * Layout::kThreads) selective_scan_kernel(const ScanForwardLaunch args) {
+// kOneBlock: there are no more states than a block has.
+template <typename in_t, class Layout, bool kOneBlock>
+__global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 3) selective_scan_kernel(const ScanForwardLaunch args) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
   auto& shared = shared_memory<ForwardShared<acc_t, Layout>>();
   const Share<Layout> me(args);
-  auto& tile = shared.tiles[me.direction];
-  const int64_t tiles = me.tiles(), states_row = me.direction * args.batch + me.batch;
-  const int blocks = state_blocks(args);
+  auto& tile = shared.tiles[me.direction()];
+  const int64_t states_row = me.direction() * args.batch + me.batch;
+  const int tiles = me.tiles(), blocks = kOneBlock ? 1 : state_blocks(args), turn = me.turn(me.token());
   const auto bias = load_parameter<acc_t>(args.delta_bias, args, me), skip = load_parameter<acc_t>(args.D, args, me);
+  const ForwardInputs<in_t, Layout> inputs(args, me);
+  const PackAccess access = pack_access<kPack>(
+      me.channels - me.pack(), inputs.u, inputs.delta, inputs.z,
+      PackColumn<in_t, kPack>{static_cast<in_t*>(args.out.data) + dense_place(args, me, 0), args.channels});
   auto* waiting = static_cast<acc_t*>(args.waiting);
   acc_t decay[kStates], h[kStates];
 
-  auto next = fetch<in_t>(args, me, me.start(0));
-  for (int64_t i = 0; i < tiles; ++i) {
-    const int64_t start = me.start(i), t = start + me.token;
-    acc_t* partial = static_cast<acc_t*>(args.partial) + partial_place(args, me, t);
-    const Meeting meeting(i, tiles, me.direction, args.directions);
+  if (me.direction() == 0) clear_channels<in_t>(args.out, args, me);
+  auto next = inputs.fetch(me, access, me.start(0));
+  for (int i = 0; i < tiles; ++i) {
+    const int start = me.start(i), t = start + me.token();
+    const Meeting meeting(i, tiles, me.direction(), args.directions);
     stage(tile, args, me, start, next, bias, skip);
     stage(tile.projections, me, next.projections);
     __syncthreads();
 
-    const bool finishes = meeting.second && t < me.length;
+    const int64_t place = dense_place(args, me, t);
+    const auto partial = dense_pack<acc_t, Layout>(args.partial, place);
+    const bool exists = t < me.length, finishes = exists && meeting.second;
     Pack<in_t, kPack> z{};
     Pack<acc_t, kPack> other{};
-    if (finishes && args.z.data) z = load_channels<in_t>(args.z, me, t);
-    if (finishes && args.directions == 2 && !meeting.middle)
-      other = load_pack<kPack>(partial, me.channels - me.pack);
-    if (i + 1 < tiles) next = fetch<in_t>(args, me, me.start(i + 1));
+    if (args.z.data) z = inputs.z.load(t, access, finishes);
+    if (args.directions == 2 && !meeting.middle) other = partial.load(0, access, finishes);
+    if (i + 1 < tiles) next = inputs.fetch(me, access, me.start(i + 1));
 
     for (int block = 0; block < blocks; ++block) {
       if (block > 0) {
         __syncthreads();
-        stage(tile.projections, me, fetch_projections<in_t>(args, me, start, block));
+        stage(tile.projections, me, ProjectionColumns<in_t, Layout>(args, me, block).fetch(me, start));
         __syncthreads();
       }
-      const WalkerStates<Layout> at(args, me, states_row, block);
       if (i == 0 || blocks > 1) {
         load_decay(decay, args, me, block);
-        if (i == 0) load_states(h, args.initial_state, at);
+        if (i == 0) load_states(h, args.initial_state, args, me, states_row, block);
 #pragma unroll
         for (int n = 0; n < kStates; ++n)
           if (i > 0) h[n] = waiting[waiting_place(blocks, block, kStates, n)];
@@ -133,29 +161,28 @@ __global__ void __launch_bounds__(2 * Layout::kThreads) selective_scan_kernel(co
 #pragma unroll
       for (int n = 0; n < kStates; ++n)
         if (blocks > 1) waiting[waiting_place(blocks, block, kStates, n)] = h[n];
-      if (i + 1 == tiles) store_states(args.last_state, h, at);
+      if (i + 1 == tiles) store_states(h, args.last_state, args, me, states_row, block);
     }
     __syncthreads();
 
     acc_t y[kPack];
 #pragma unroll
-    for (int k = 0; k < kPack; ++k) y[k] = tile.y[me.turn(me.token)][me.pack + k];
-    if (!meeting.second && t < me.length) store_pack(partial, y, me.channels - me.pack);
+    for (int k = 0; k < kPack; ++k) y[k] = tile.y[turn][me.pack() + k];
+    if (exists && !meeting.second) partial.store(0, access, y);
     if (meeting.middle) {
       __syncthreads();
-      if (finishes) other = load_pack<kPack>(partial, me.channels - me.pack);
+      other = partial.load(0, access, finishes);
     }
     if (finishes) {
 #pragma unroll
       for (int k = 0; k < kPack; ++k) {
-        y[k] += other.values[k];
-        const acc_t gate = widen(z.values[k]);
+        y[k] += other.at[k];
+        const acc_t gate = widen(z.at[k]);
         if (args.z.data) y[k] *= gate * sigmoid(gate);
       }
-      store_channels<in_t>(args.out, me, t, y);
+      dense_pack<in_t, Layout>(args.out.data, place).store(0, access, y);
     }
   }
-  if (me.direction == 0) clear_channels<in_t>(args.out, args, me);
 }
 
 }  // namespace
