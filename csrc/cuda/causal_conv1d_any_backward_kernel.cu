@@ -47,18 +47,20 @@ template <typename acc_t>
 __device__ __forceinline__ acc_t row_gradient(const ConvArgs& args, void* gradient, const ConvThread& thread,
                                               int64_t s) {
   acc_t dx = 0;
-  for (int direction = 0; direction < args.directions; ++direction)
+  for (int direction = 0; direction < args.directions; ++direction) {
+#pragma unroll 1
     for (int64_t k = 0; k < args.width; ++k) {
       const int64_t away = args.width - 1 - k, t = args.reverse[direction] ? s - away : s + away;
       if (t >= 0 && t < thread.length)
         dx += weight_pack<acc_t, 1>(args, direction, k, thread.channel).at[0] *
               gradient_row<acc_t>(args, gradient, direction, thread.batch, t)[thread.channel];
     }
+  }
   return dx;
 }
 
 template <typename in_t>
-__global__ void __launch_bounds__(kThreads) input_gradient_kernel(ConvBackwardArgs args, void* gradient) {
+__global__ void __launch_bounds__(kThreads, 4) input_gradient_kernel(ConvBackwardArgs args, void* gradient) {
   for (int64_t batch = blockIdx.y; batch < args.batch; batch += gridDim.y) {
     const ConvThread thread = conv_thread<1>(args, batch);
     if (thread.channel >= args.channels) return;

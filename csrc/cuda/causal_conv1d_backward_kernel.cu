@@ -137,8 +137,7 @@ void launch_width(const ConvBackwardArgs& args, Stream stream) {
 
 void launch_causal_conv1d_backward(const ConvBackwardArgs& args, Stream stream) {
   dispatch_dtype(args.dtype, [&]<typename in_t>(Type<in_t>) {
-    // 8 bytes of half precision: the sums of 8 channels would not leave registers for two blocks at a time.
-    constexpr int kPack = sizeof(in_t) == 8 ? 2 : 4;
+    constexpr int kPack = kConvPack<in_t>;
     const bool packed = inputs_fit<in_t, kPack>(args) && packs_fit(args.dout, sizeof(in_t), kPack) &&
                         packs_fit(args.dx, sizeof(in_t), kPack);
     dispatch_width(args.width, [&]<int kWidth>(Number<kWidth>) {

@@ -25,7 +25,7 @@ __device__ __forceinline__ void store_outputs(const ConvForwardArgs& args, const
 }
 
 template <typename in_t, int kWidth, int kDirections, int kPack>
-__global__ void __launch_bounds__(kThreads) causal_conv1d_kernel(ConvForwardArgs args) {
+__global__ void __launch_bounds__(kThreads, 2) causal_conv1d_kernel(ConvForwardArgs args) {
   using acc_t = Acc<in_t>;
   constexpr int kHistory = kWidth - 1, kRows = kRun + kDirections * kHistory;
   for (int64_t batch = blockIdx.y; batch < args.batch; batch += gridDim.y) {
@@ -90,7 +90,7 @@ void launch_width(const ConvForwardArgs& args, Stream stream) {
 
 void launch_causal_conv1d(const ConvForwardArgs& args, Stream stream) {
   dispatch_dtype(args.dtype, [&]<typename in_t>(Type<in_t>) {
-    constexpr int kPack = 16 / int(sizeof(in_t));
+    constexpr int kPack = kConvPack<in_t>;
     const bool packed = inputs_fit<in_t, kPack>(args) && packs_fit(args.out, sizeof(in_t), kPack);
     dispatch_width(args.width, [&]<int kWidth>(Number<kWidth>) {
       if constexpr (kWidth == 0)

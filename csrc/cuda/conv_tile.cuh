@@ -14,6 +14,11 @@ namespace {
 constexpr int kLanes = 16, kRuns = 16, kRun = 8, kThreads = kLanes * kRuns;
 static_assert(kRuns * kRun == kConvChunk);
 
+// Channels of a pack: 16 bytes, but 8 of half precision, as taps and sums of 8 channels would take the registers of a
+// second block.
+template <typename in_t>
+constexpr int kConvPack = sizeof(in_t) == 8 ? 2 : 4;
+
 struct ConvThread {
   int64_t batch, chunk;
   int64_t length;   // tokens of the clip
