@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "../registration.h"
 #include "../scan_ops.h"
 #include "kernels.h"
 #include "parallel.h"
@@ -20,32 +21,40 @@ void split_channels(ScanArgs& args, int64_t wanted_items, int64_t most_vectors) 
 
 int64_t work_items(const ScanArgs& args) { return args.batch * args.groups * splits(args); }
 
-struct Cpu {
+struct CpuScan {
   static constexpr int kCheckpointTokens = kCpuCheckpointTokens;
 
+  explicit CpuScan(const Tensor&) {}
+
   // Forward, a split changes no bit of the result, so the number of threads may decide.
-  static void forward(ScanForwardArgs& args, const ScanTensors&) {
+  void forward(ScanForwardArgs& args, const ScanTensors&) const {
     split_channels(args, thread_count(), 12);
     parallel_items(work_items(args), [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_scan, args, begin, end); });
   }
 
   // Backward, the order in which dB and dC are summed follows from it: the shape alone decides.
-  static void split_backward(ScanBackwardArgs& args, const ScanTensors&) { split_channels(args, 4, 6); }
+  void split_backward(ScanBackwardArgs& args) const { split_channels(args, 4, 6); }
 
-  static void backward(ScanBackwardArgs& args, const ScanTensors&) {
+  void backward(const ScanBackwardArgs& args, const ScanTensors&) const {
     parallel_items(work_items(args),
                    [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_scan_backward, args, begin, end); });
   }
 
-  static Tensor sum_first(const Tensor& partial, const Tensor& like) {
+  Tensor sum(const Tensor& partials, std::initializer_list<int64_t> shape) const {
     const int64_t axis = 0;
-    Tensor sum = partial.size(0) == 1 ? partial : torch::stable::sum(partial, {{&axis, 1}}, false);
-    return torch::stable::to(torch::stable::reshape(sum, like.sizes()), like.scalar_type());
+    return torch::stable::reshape(torch::stable::sum(partials, {{&axis, 1}}, false), {shape.begin(), shape.size()});
   }
 };
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(ssamba, CPU, m) { register_scan_ops<Cpu>(m); }
+STABLE_TORCH_LIBRARY_IMPL(SSAMBA_NAMESPACE, CPU, m) {
+  m.impl("bi_scan", TORCH_BOX(&bi_scan<CpuScan>));
+  m.impl("bi_scan_forward", TORCH_BOX(&bi_scan_forward<CpuScan>));
+  m.impl("bi_scan_backward", TORCH_BOX(&bi_scan_backward<CpuScan>));
+  m.impl("selective_scan", TORCH_BOX(&selective_scan<CpuScan>));
+  m.impl("selective_scan_forward", TORCH_BOX(&selective_scan_forward<CpuScan>));
+  m.impl("selective_scan_backward", TORCH_BOX(&selective_scan_backward<CpuScan>));
+}
 
 }  // namespace ssamba

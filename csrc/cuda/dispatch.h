@@ -45,6 +45,6 @@ bool packs_fit(const Rows<Pointer>& rows, int64_t bytes, int64_t count) {
 
 inline bool aligned_to_16(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
 
-inline int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+SSAMBA_HOST_DEVICE constexpr int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace ssamba

@@ -1,4 +1,4 @@
-// How many lanes share a channel's states.
+// How the scans divide their work over blocks, and how many lanes share a channel's states.
 #pragma once
 
 #include "../selective_scan.h"
@@ -6,6 +6,10 @@
 #include "multiprocessors.h"
 
 namespace ssamba {
+
+inline int64_t scan_blocks(const ScanArgs& args, int64_t channels) {
+  return args.batch * args.groups * ceil_divide(args.channels / args.groups, channels);
+}
 
 // Instructions that all lanes of a channel together spend on one token, counted in the compiled code (csrc/README.md).
 struct LaneCost {
@@ -22,8 +26,7 @@ int choose_lanes(const ScanArgs& args, int threads, const LaneCost (&costs)[kCou
   int64_t least = INT64_MAX;
   for (const LaneCost& cost : costs) {
     const int64_t channels = threads / cost.lanes;
-    const int64_t blocks = args.batch * args.groups * ceil_divide(args.channels / args.groups, channels);
-    const int64_t busiest = ceil_divide(blocks, multiprocessors) * channels * cost.instructions;
+    const int64_t busiest = ceil_divide(scan_blocks(args, channels), multiprocessors) * channels * cost.instructions;
     if (busiest < least) best = cost.lanes, least = busiest;
   }
   return best;

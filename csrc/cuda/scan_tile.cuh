@@ -8,19 +8,21 @@
 #pragma once
 
 #include "../selective_scan.h"
+#include "dispatch.h"
 #include "pack_column.cuh"
+#include "scan_lanes.h"
 #include "scan_math.cuh"
 
 namespace ssamba {
 namespace {
 
-constexpr int kTileTokens = 16;
+constexpr int kTileTokens = kCudaCheckpointTokens;
 constexpr int kBlockStates = 16;  // walked at once; more are taken block by block
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
-__device__ __forceinline__ int state_blocks(const ScanArgs& args) {
-  return int((args.state + kBlockStates - 1) / kBlockStates);
+SSAMBA_HOST_DEVICE inline int state_blocks(const ScanArgs& args) {
+  return int(ceil_divide(args.state, kBlockStates));
 }
 
 // kLanes lanes share a channel's states, kThreads threads belong to one direction. All other sizes follow.
@@ -219,6 +221,13 @@ __device__ __forceinline__ void load_decay(acc_t (&decay)[Layout::kStates], cons
 // Where a walker's value number i of a block of states waits while other blocks of states are walked.
 __device__ __forceinline__ int64_t waiting_place(int blocks, int block, int values, int i) {
   return ((int64_t(blockIdx.x) * blocks + block) * values + i) * blockDim.x + threadIdx.x;
+}
+
+// How many such values there are in all, `values` for each state.
+inline int64_t waiting_elements(const ScanArgs& args, int64_t block_channels, int64_t values) {
+  if (args.state <= kBlockStates) return 0;
+  return scan_blocks(args, block_channels) * block_channels * args.directions * state_blocks(args) * kBlockStates *
+         values;
 }
 
 // Of `values`, each to be summed over kCount lanes that lie kStride apart, lane number `index` of these gets sum number

@@ -5,7 +5,7 @@ import emulator
 import ssamba_ops
 
 EMULATED = emulator.LIBRARY is not None
-OPS = ("bi_scan", "selective_scan")
+OPS = ("bi_scan", "selective_scan", "causal_conv1d", "bi_conv1d", "patch_mask")
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def machine():
         yield
         return
     emulator.load()
-    with emulator.emulated([name for op in OPS for name in (op, f"{op}_forward", f"{op}_backward")]):
+    with emulator.emulated(OPS):
         yield
 
 

@@ -6,20 +6,23 @@
 // Blocks, threads and tiles as scan_tile.cuh says. Walkers keep h in registers; y is summed over a channel's lanes for
 // several tokens at once. The next tile is on its way from memory while the current one is walked. States and sums are
 // float32 (float64 for float64).
-#pragma once
 
+#include "kernels.h"
 #include "scan_tile.cuh"
 
 namespace ssamba {
 
-// Scratch of the launch: `partial` holds the y of the direction that came first, `waiting` the states of blocks that
-// are not being walked.
-struct ScanForwardLaunch : ScanForwardArgs {
-  void* partial;  // acc (B, L, D); may be out
-  void* waiting;  // acc, only if N > kBlockStates
-};
-
 namespace {
+
+constexpr int kThreads = 64;  // of one direction
+constexpr LaneCost kCosts[] = {{2, 146}, {4, 156}, {8, 178}, {16, 226}};
+constexpr int kLanesOfManyBlocks = 8;  // where there are more states than a block has
+constexpr int kDoubleLanes = 16;
+
+struct Scratch {
+  void* partial;  // the y of the direction that came first: acc (B, L, D), or `out` itself where that is as wide
+  void* waiting;  // the states of blocks that are not being walked
+};
 
 template <typename acc_t, class Layout>
 struct ForwardTile {
@@ -109,7 +112,8 @@ __device__ __forceinline__ void store_checkpoint(const ScanForwardArgs& args, co
 
 // kOneBlock: there are no more states than a block has.
 template <typename in_t, class Layout, bool kOneBlock>
-__global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 3) selective_scan_kernel(const ScanForwardLaunch args) {
+__global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 3) 
+    selective_scan_kernel(const ScanForwardArgs args, const Scratch scratch) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
   auto& shared = shared_memory<ForwardShared<acc_t, Layout>>();
@@ -122,7 +126,7 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
   const PackAccess access = pack_access<kPack>(
       me.channels - me.pack(), inputs.u, inputs.delta, inputs.z,
       PackColumn<in_t, kPack>{static_cast<in_t*>(args.out.data) + dense_place(args, me, 0), args.channels});
-  auto* waiting = static_cast<acc_t*>(args.waiting);
+  auto* waiting = static_cast<acc_t*>(scratch.waiting);
   acc_t decay[kStates], h[kStates];
 
   if (me.direction() == 0) clear_channels<in_t>(args.out, args, me);
@@ -135,7 +139,7 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
     __syncthreads();
 
     const int64_t place = dense_place(args, me, t);
-    const auto partial = dense_pack<acc_t, Layout>(args.partial, place);
+    const auto partial = dense_pack<acc_t, Layout>(scratch.partial, place);
     const bool exists = t < me.length, finishes = exists && meeting.second;
     Pack<in_t, kPack> z{};
     Pack<acc_t, kPack> other{};
@@ -185,5 +189,49 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
   }
 }
 
+// Where a direction leaves its sums for the other: nowhere if there is but one, in `out` if that is as wide as they.
+int64_t partial_elements(const ScanForwardArgs& args) {
+  const bool wide = args.dtype == Dtype::float32 || args.dtype == Dtype::float64;
+  return args.directions == 2 && !wide ? args.batch * args.length * args.channels : 0;
+}
+
+int forward_lanes(const ScanArgs& args) {
+  if (args.dtype == Dtype::float64) return kDoubleLanes;
+  return args.state > kBlockStates ? kLanesOfManyBlocks : choose_lanes(args, kThreads, kCosts);
+}
+
+template <typename in_t, int kLanes, bool kOneBlock>
+void launch_with_lanes(const ScanForwardArgs& args, const Scratch& scratch, Stream stream) {
+  using Layout = ScanLayout<kLanes, kThreads>;
+  launch(selective_scan_kernel<in_t, Layout, kOneBlock>, dim3(unsigned(scan_blocks(args, Layout::kChannels))),
+         dim3(unsigned(args.directions * kThreads)), sizeof(ForwardShared<Acc<in_t>, Layout>), stream, args, scratch);
+}
+
 }  // namespace
+
+int64_t selective_scan_scratch(const ScanForwardArgs& args) {
+  return partial_elements(args) + waiting_elements(args, kThreads / forward_lanes(args), 1);
+}
+
+void launch_selective_scan(const ScanForwardArgs& args, void* scratch, Stream stream) {
+  if (args.batch == 0 || args.channels == 0) return;
+  const int64_t partial = partial_elements(args);
+  const bool one_block = args.state <= kBlockStates;
+  dispatch_dtype(args.dtype, [&]<typename in_t>(Type<in_t>) {
+    const Scratch parts{partial ? scratch : args.out.data, static_cast<Acc<in_t>*>(scratch) + partial};
+    if constexpr (sizeof(in_t) == sizeof(double)) {
+      if (one_block) return launch_with_lanes<in_t, kDoubleLanes, true>(args, parts, stream);
+      launch_with_lanes<in_t, kDoubleLanes, false>(args, parts, stream);
+    } else {
+      if (!one_block) return launch_with_lanes<in_t, kLanesOfManyBlocks, false>(args, parts, stream);
+      switch (forward_lanes(args)) {
+        case 2: return launch_with_lanes<in_t, 2, true>(args, parts, stream);
+        case 4: return launch_with_lanes<in_t, 4, true>(args, parts, stream);
+        case 8: return launch_with_lanes<in_t, 8, true>(args, parts, stream);
+        default: return launch_with_lanes<in_t, 16, true>(args, parts, stream);
+      }
+    }
+  });
+}
+
 }  // namespace ssamba

@@ -9,168 +9,25 @@
 // that the forward pass saved, a walker replays the tile into registers, then walks the gradients back through it. dB
 // and dC are summed over the channels of a warp, then over warps; what blocks have is added by a second pass. dA, dD
 // and ddelta_bias are left per clip. All sums are float32 (float64 for float64), in an order that the shape decides.
-#pragma once
 
-#include "scan_tile.cuh"
+#include "kernels.h"
+#include "scan_backward_tile.cuh"
 
 namespace ssamba {
-
-// Scratch of the launch. What the direction that came first leaves for the other, acc (B, L, D): its y if there is a
-// gate, its du if u is shared. And the gradients of blocks of states that are not being walked.
-struct ScanBackwardLaunch : ScanBackwardArgs {
-  void* partial_y;
-  void* partial_du;
-  void* waiting;  // acc, only if N > kBlockStates
-};
-
 namespace {
 
-template <typename acc_t, class Layout>
-struct BackwardTile {
-  static constexpr int kChannels = Layout::kChannels, kWarps = Layout::kThreads / kWarp;
-  Step<acc_t> steps[kTileTokens][kChannels];
-  alignas(16) acc_t u[kTileTokens][kChannels];
-  alignas(16) acc_t slope[kTileTokens][kChannels];  // of softplus, if asked for
-  alignas(16) acc_t dy[kTileTokens][kChannels];
-  alignas(16) acc_t y[kTileTokens][kChannels];
-  alignas(16) acc_t w_A[kTileTokens][kChannels];  // w . A log2(e)
-  alignas(16) acc_t g_B[kTileTokens][kChannels];  // g . B
-  alignas(16) acc_t dD[kTileTokens][kChannels];     // of all tiles so far, by turn
-  alignas(16) acc_t dbias[kTileTokens][kChannels];  // likewise
-  StagedProjections<acc_t> projections;
-  alignas(16) acc_t dB[kWarps][kTileTokens][kBlockStates];
-  alignas(16) acc_t dC[kWarps][kTileTokens][kBlockStates];
+constexpr int kThreads = 128;  // of one direction
+constexpr LaneCost kCosts[] = {{4, 430}, {8, 480}, {16, 600}};
+constexpr int kLanesOfManyBlocks = 8;  // where there are more states than a block has
+constexpr int kDoubleLanes = 16;
+
+// What the direction that comes first leaves for the other, acc (B, L, D), may lie in dz and du. Gradients of blocks of
+// states that are not being walked wait in the rest.
+struct Scratch {
+  void* partial_y;   // with a gate
+  void* partial_du;  // with one u for both directions
+  void* waiting;
 };
-
-template <typename acc_t, class Layout>
-struct BackwardShared {
-  BackwardTile<acc_t, Layout> tiles[2];
-};
-
-// What a loader has under way for the next tile while the current one is walked.
-template <typename in_t, class Layout>
-struct BackwardFetched {
-  Pack<in_t, Layout::kPack> u, delta, dout, z;
-  Projections<in_t, Layout> projections;
-};
-
-template <typename in_t, class Layout>
-struct BackwardInputs {
-  PackColumn<const in_t, Layout::kPack> u, delta, dout, z;
-  ProjectionColumns<in_t, Layout> projections;
-
-  __device__ BackwardInputs(const ScanBackwardArgs& args, const Share<Layout>& me)
-      : u(channel_column<const in_t>(args.u, me)), delta(channel_column<const in_t>(args.delta, me)),
-        dout(channel_column<const in_t>(args.dout, me)), z(channel_column<const in_t>(args.z, me)),
-        projections(args, me, 0) {}
-
-  __device__ __forceinline__ BackwardFetched<in_t, Layout> fetch(const Share<Layout>& me, PackAccess access,
-                                                                 int start) const {
-    const int t = start + me.token();
-    const bool exists = t < me.length;
-    return {u.load(t, access, exists), delta.load(t, access, exists), dout.load(t, access, exists),
-            z.load(t, access, exists && z.first), projections.fetch(me, start)};
-  }
-};
-
-template <typename in_t, typename acc_t, class Layout>
-__device__ __forceinline__ void stage(BackwardTile<acc_t, Layout>& tile, const ScanArgs& args, const Share<Layout>& me,
-                                      int start, const BackwardFetched<in_t, Layout>& from,
-                                      const Pack<acc_t, Layout::kPack>& bias, const Pack<acc_t, Layout::kPack>& skip) {
-  const bool exists = start + me.token() < me.length;
-  const int turn = me.turn(me.token());
-#pragma unroll
-  for (int i = 0; i < Layout::kPack; ++i) {
-    const int c = me.pack() + i;
-    const acc_t u = widen(from.u.at[i]), raw = widen(from.delta.at[i]) + bias.at[i], z = widen(from.z.at[i]);
-    const acc_t delta = !exists ? acc_t(0) : args.delta_softplus ? softplus(raw) : raw;
-    tile.steps[turn][c] = {delta, delta * u};
-    tile.u[turn][c] = u;
-    tile.slope[turn][c] = args.delta_softplus ? sigmoid(raw) : acc_t(1);
-    tile.dy[turn][c] = widen(from.dout.at[i]) * (args.z.data ? z * sigmoid(z) : acc_t(1));
-    tile.y[turn][c] = skip.at[i] * u;
-    tile.w_A[turn][c] = 0;
-    tile.g_B[turn][c] = 0;
-  }
-}
-
-// The state before the tile that begins at `start`, as the forward pass saved it: (R, B, K, N, D).
-template <typename acc_t, class Layout>
-__device__ __forceinline__ void load_checkpoint(acc_t (&h)[Layout::kStates], const ScanBackwardArgs& args,
-                                                const Share<Layout>& me, int start, int block) {
-  const int count = start < me.length ? me.state_count(args, block) : 0;
-  const auto* from = static_cast<const acc_t*>(args.checkpoints) + checkpoint_place(args, me, start, block);
-#pragma unroll
-  for (int i = 0; i < Layout::kStates; ++i) h[i] = i < count ? from[i * args.channels] : acc_t(0);
-}
-
-// From the states `before` the tile: replays it into a trace, then walks the gradients back through the trace. Calls
-// `fetch_next` when most of the trace is done with and its registers are free.
-template <typename acc_t, class Layout, typename Fetch>
-__device__ __forceinline__ void walk_back(BackwardTile<acc_t, Layout>& tile, const Share<Layout>& me, bool gated,
-                                          const acc_t (&decay)[Layout::kStates], const acc_t (&before)[Layout::kStates],
-                                          acc_t (&g)[Layout::kStates], acc_t (&dA)[Layout::kStates],
-                                          const Fetch& fetch_next) {
-  constexpr int kLanes = Layout::kLanes, kStates = Layout::kStates, kWarpChannels = Layout::kWarpChannels;
-  const int channel = me.walk_channel(), first_state = me.lane() * kStates;
-  acc_t decays[kTileTokens][kStates], h[kTileTokens][kStates];
-#pragma unroll
-  for (int first = 0; first < kTileTokens; first += kLanes) {
-    acc_t y[kLanes];
-#pragma unroll
-    for (int i = 0; i < kLanes; ++i) {
-      const int t = first + i;
-      const Step<acc_t> step = tile.steps[t][channel];
-      const auto B = load_pack<acc_t, kStates>(&tile.projections.B[t][first_state]);
-#pragma unroll
-      for (int n = 0; n < kStates; ++n) {
-        decays[t][n] = fast_exp2(step.delta * decay[n]);
-        h[t][n] = decays[t][n] * (t > 0 ? h[t > 0 ? t - 1 : 0][n] : before[n]) + step.delta_u * B.at[n];
-      }
-      if (gated) {
-        const auto C = load_pack<acc_t, kStates>(&tile.projections.C[t][first_state]);
-        y[i] = 0;
-#pragma unroll
-        for (int n = 0; n < kStates; ++n) y[i] += h[t][n] * C.at[n];
-      }
-    }
-    if (gated) tile.y[first + me.lane()][channel] += spread_sums<kLanes, kWarpChannels>(y, me.lane());
-  }
-
-  // After spreading, each of a warp's lanes has one of the sums over its channels: 2 kStates == kWarpChannels.
-  const int sum = channel % kWarpChannels, warp = me.thread() / kWarp;
-  acc_t(*sums)[kBlockStates] = sum % 2 ? tile.dC[warp] : tile.dB[warp];
-  const int sum_state = first_state + sum / 2;
-#pragma unroll
-  for (int first = kTileTokens - kLanes; first >= 0; first -= kLanes) {
-    if (first == 0) fetch_next();
-    acc_t w_A[kLanes], g_B[kLanes];
-#pragma unroll
-    for (int i = kLanes - 1; i >= 0; --i) {
-      const int t = first + i;
-      const Step<acc_t> step = tile.steps[t][channel];
-      const acc_t dy = tile.dy[t][channel];
-      const auto B = load_pack<acc_t, kStates>(&tile.projections.B[t][first_state]);
-      const auto C = load_pack<acc_t, kStates>(&tile.projections.C[t][first_state]);
-      acc_t dBC[2 * kStates];
-      w_A[i] = g_B[i] = 0;
-#pragma unroll
-      for (int n = 0; n < kStates; ++n) {
-        const acc_t g_t = dy * C.at[n] + g[n];
-        dBC[2 * n] = g_t * step.delta_u;
-        dBC[2 * n + 1] = dy * h[t][n];
-        g_B[i] += g_t * B.at[n];
-        g[n] = g_t * decays[t][n];
-        const acc_t w = g[n] * (t > 0 ? h[t > 0 ? t - 1 : 0][n] : before[n]);
-        dA[n] += w * step.delta;
-        w_A[i] += w * decay[n];
-      }
-      sums[t][sum_state] = spread_sums<2 * kStates, 1>(dBC, sum);
-    }
-    tile.w_A[first + me.lane()][channel] += spread_sums<kLanes, kWarpChannels>(w_A, me.lane());
-    tile.g_B[first + me.lane()][channel] += spread_sums<kLanes, kWarpChannels>(g_B, me.lane());
-  }
-}
 
 // The loader's packs of the block's sums for B and C: (splits, R, B, L, G, N).
 template <typename acc_t, class Layout>
@@ -241,7 +98,8 @@ __device__ __forceinline__ void store_channel_sums(void* to, const acc_t (&turns
 
 // kOneBlock: there are no more states than a block has.
 template <typename in_t, class Layout, bool kOneBlock>
-__global__ void __launch_bounds__(2 * Layout::kThreads) selective_scan_backward_kernel(const ScanBackwardLaunch args) {
+__global__ void __launch_bounds__(2 * Layout::kThreads) 
+    selective_scan_backward_kernel(const ScanBackwardArgs args, const Scratch scratch) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
   auto& shared = shared_memory<BackwardShared<acc_t, Layout>>();
@@ -256,7 +114,7 @@ __global__ void __launch_bounds__(2 * Layout::kThreads) selective_scan_backward_
   const PackAccess access =
       pack_access<kPack>(me.channels - me.pack(), inputs.u, inputs.delta, inputs.dout, inputs.z,
                          PackColumn<in_t, kPack>{static_cast<in_t*>(args.ddelta.data) + first_place, args.channels});
-  auto* waiting = static_cast<acc_t*>(args.waiting);
+  auto* waiting = static_cast<acc_t*>(scratch.waiting);
   acc_t decay[kStates], before[kStates], g[kStates], dA[kStates];
 #pragma unroll
   for (int k = 0; k < kPack; ++k) tile.dD[turn][me.pack() + k] = tile.dbias[turn][me.pack() + k] = 0;
@@ -320,18 +178,18 @@ __global__ void __launch_bounds__(2 * Layout::kThreads) selective_scan_backward_
     if (exists) dense_pack<in_t, Layout>(args.ddelta.data, place_of_both).store(0, access, ddelta);
     if (exists && !args.shared_u) dense_pack<in_t, Layout>(args.du.data, place_of_both).store(0, access, du);
     if (exists && !meeting.second) {
-      if (args.shared_u) dense_pack<acc_t, Layout>(args.partial_du, place).store(0, access, du);
-      if (gated) dense_pack<acc_t, Layout>(args.partial_y, place).store(0, access, y);
+      if (args.shared_u) dense_pack<acc_t, Layout>(scratch.partial_du, place).store(0, access, du);
+      if (gated) dense_pack<acc_t, Layout>(scratch.partial_y, place).store(0, access, y);
     }
     if (meeting.middle) __syncthreads();
     if (exists && meeting.second && args.shared_u) {
-      const auto other = dense_pack<acc_t, Layout>(args.partial_du, place).load(0, access);
+      const auto other = dense_pack<acc_t, Layout>(scratch.partial_du, place).load(0, access);
 #pragma unroll
       for (int k = 0; k < kPack; ++k) du[k] += other.at[k];
       dense_pack<in_t, Layout>(args.du.data, place).store(0, access, du);
     }
     if (exists && meeting.second && gated) {
-      const auto other = dense_pack<acc_t, Layout>(args.partial_y, place).load(0, access, args.directions == 2);
+      const auto other = dense_pack<acc_t, Layout>(scratch.partial_y, place).load(0, access, args.directions == 2);
       const auto dout = inputs.dout.load(t, access), z = inputs.z.load(t, access);
       acc_t dz[kPack];
 #pragma unroll
@@ -348,5 +206,54 @@ __global__ void __launch_bounds__(2 * Layout::kThreads) selective_scan_backward_
   store_channel_sums(args.ddelta_bias, tile.dbias, args, me);
 }
 
+bool is_wide(const ScanArgs& args) { return args.dtype == Dtype::float32 || args.dtype == Dtype::float64; }
+
+// Where a direction leaves its sums for the other: in the gradients themselves if these are as wide.
+int64_t partial_y_elements(const ScanBackwardArgs& args) {
+  return args.directions == 2 && args.z.data && !is_wide(args) ? args.batch * args.length * args.channels : 0;
+}
+int64_t partial_du_elements(const ScanBackwardArgs& args) {
+  return args.shared_u && !is_wide(args) ? args.batch * args.length * args.channels : 0;
+}
+
+template <typename in_t, int kLanes, bool kOneBlock>
+void launch_with_lanes(const ScanBackwardArgs& args, const Scratch& scratch, Stream stream) {
+  using Layout = ScanLayout<kLanes, kThreads>;
+  launch(selective_scan_backward_kernel<in_t, Layout, kOneBlock>, dim3(unsigned(scan_blocks(args, Layout::kChannels))),
+         dim3(unsigned(args.directions * kThreads)), sizeof(BackwardShared<Acc<in_t>, Layout>), stream, args, scratch);
+}
+
 }  // namespace
+
+int64_t scan_backward_channels(const ScanArgs& args) {
+  if (args.dtype == Dtype::float64) return kThreads / kDoubleLanes;
+  return kThreads / (args.state > kBlockStates ? kLanesOfManyBlocks : choose_lanes(args, kThreads, kCosts));
+}
+
+int64_t selective_scan_backward_scratch(const ScanBackwardArgs& args) {
+  return partial_y_elements(args) + partial_du_elements(args) + waiting_elements(args, args.split_channels, 2);
+}
+
+void launch_selective_scan_backward(const ScanBackwardArgs& args, void* scratch, Stream stream) {
+  if (args.batch == 0 || args.channels == 0) return;
+  const bool one_block = args.state <= kBlockStates;
+  dispatch_dtype(args.dtype, [&]<typename in_t>(Type<in_t>) {
+    auto* const y = static_cast<Acc<in_t>*>(scratch);
+    auto* const du = y + partial_y_elements(args);
+    const bool wide = is_wide(args);
+    const Scratch parts{wide ? args.dz.data : y, wide ? args.du.data : du, du + partial_du_elements(args)};
+    if constexpr (sizeof(in_t) == sizeof(double)) {
+      if (one_block) return launch_with_lanes<in_t, kDoubleLanes, true>(args, parts, stream);
+      launch_with_lanes<in_t, kDoubleLanes, false>(args, parts, stream);
+    } else {
+      if (!one_block) return launch_with_lanes<in_t, kLanesOfManyBlocks, false>(args, parts, stream);
+      switch (kThreads / args.split_channels) {
+        case 4: return launch_with_lanes<in_t, 4, true>(args, parts, stream);
+        case 8: return launch_with_lanes<in_t, 8, true>(args, parts, stream);
+        default: return launch_with_lanes<in_t, 16, true>(args, parts, stream);
+      }
+    }
+  });
+}
+
 }  // namespace ssamba
