@@ -38,8 +38,8 @@ def register_gradient(
 ) -> None:
     """Registers the gradient of `ssamba::<op>`, which calls `ssamba::<op>_backward`, itself not differentiable.
 
-    With `results`, `ssamba::<op>_forward` stands for the op where a gradient is wanted: it also returns what the backward
-    pass starts from, and `results` takes from its outputs those of the op.
+    With `results`, `ssamba::<op>_forward` stands for the op where a gradient is wanted: it also returns what the
+    backward pass starts from, and `results` takes from its outputs those of the op.
     """
     torch.library.register_autograd(
         f"ssamba::{op}{'_forward' if results else ''}", backward, setup_context=setup_context

@@ -128,9 +128,9 @@ inline void load_tile(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& l
   for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
     const Vec<acc_t> value = load_widened(u + t * args.u.time, lane.count);
     Vec<acc_t> step = load_widened(delta + t * args.delta.time, lane.count) + bias;
-    if constexpr (kWithSlope)
-      store(tile.slope + t * row, args.delta_softplus ? sigmoid<acc_t>(step) : broadcast(acc_t(1)));
-    if (args.delta_softplus) step = softplus<acc_t>(step);
+    Vec<acc_t> slope = broadcast(acc_t(1));
+    if (args.delta_softplus) step = softplus<acc_t>(step, kWithSlope ? &slope : nullptr);
+    if constexpr (kWithSlope) store(tile.slope + t * row, slope);
     store(tile.u + t * row, value);
     store(tile.delta + t * row, step);
     store(tile.delta_u + t * row, step * value);

@@ -113,67 +113,73 @@ inline float widen(Bfloat16 x) {
   return f;
 }
 
-template <typename in_t>
-inline in_t narrow(Acc<in_t> x) {
-  return in_t(x);
+// The first `count` elements of a vector, which may be all of them; the lanes behind them are zero.
+template <typename V, typename T>
+inline V load_first(const T* p, int count) {
+  constexpr int lanes = int(sizeof(V) / sizeof(T));
+  V v{};
+  if (count >= lanes) {
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+  }
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  const uint32_t mask = (1u << count) - 1;
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 4) return V(_mm512_maskz_loadu_epi32(__mmask16(mask), p));
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 8) return V(_mm512_maskz_loadu_epi64(__mmask8(mask), p));
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 2) return V(_mm256_maskz_loadu_epi16(__mmask16(mask), p));
+#endif
+  for (int i = 0; i < count; ++i) v[i] = p[i];
+  return v;
 }
-template <>
-inline Bfloat16 narrow<Bfloat16>(float x) {  // round to nearest even; a NaN stays a NaN
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, sizeof bits);
-  if (x != x) return {0x7fc0};
-  return {uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+
+template <typename V, typename T>
+inline void store_first(T* p, V v, int count) {
+  constexpr int lanes = int(sizeof(V) / sizeof(T));
+  if (count >= lanes) {
+    __builtin_memcpy(p, &v, sizeof v);
+    return;
+  }
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  const uint32_t mask = (1u << count) - 1;
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 4) return _mm512_mask_storeu_epi32(p, __mmask16(mask), __m512i(v));
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 8) return _mm512_mask_storeu_epi64(p, __mmask8(mask), __m512i(v));
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 2) return _mm256_mask_storeu_epi16(p, __mmask16(mask), __m256i(v));
+#endif
+  for (int i = 0; i < count; ++i) p[i] = v[i];
 }
 
 // `count` values, at most one vector of them, widened; the lanes behind them are zero.
 template <typename in_t>
 inline Vec<Acc<in_t>> load_widened(const in_t* p, int count) {
   using acc_t = Acc<in_t>;
-  constexpr int lanes = kLanes<acc_t>;
-  if (count < lanes) {
-    Vec<acc_t> v{};
-    for (int i = 0; i < count; ++i) v[i] = widen(p[i]);
-    return v;
-  }
   if constexpr (sizeof(in_t) == sizeof(acc_t)) {
-    return load(p);
-  } else if constexpr (sizeof(in_t) == 2) {
-    if constexpr (__is_same(in_t, Bfloat16)) {
-      VecLike<uint16_t, float> narrow_bits;
-      __builtin_memcpy(&narrow_bits, p, sizeof narrow_bits);
+    return load_first<Vec<acc_t>>(p, count);
+  } else if constexpr (__is_same(in_t, Bfloat16)) {
+    const auto bits = load_first<VecLike<uint16_t, float>>(&p->bits, count);
 #if defined(__AVX512F__)  // the conversion below takes GCC four steps
-      return Vec<acc_t>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(__m256i(narrow_bits)), 16));
+    return Vec<acc_t>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(__m256i(bits)), 16));
 #else
-      return Vec<acc_t>(__builtin_convertvector(narrow_bits, VecLike<uint32_t, float>) << 16);
+    return Vec<acc_t>(__builtin_convertvector(bits, VecLike<uint32_t, float>) << 16);
 #endif
-    } else {
-      VecLike<Half, float> narrow_values;
-      __builtin_memcpy(&narrow_values, p, sizeof narrow_values);
-      return __builtin_convertvector(narrow_values, Vec<acc_t>);
-    }
+  } else {
+    return __builtin_convertvector(load_first<VecLike<Half, float>>(p, count), Vec<acc_t>);
   }
 }
 
+// Rounds to nearest even; a NaN stays a NaN.
 template <typename in_t>
 inline void store_narrowed(in_t* p, Vec<Acc<in_t>> v, int count) {
   using acc_t = Acc<in_t>;
-  constexpr int lanes = kLanes<acc_t>;
-  if (count < lanes) {
-    for (int i = 0; i < count; ++i) p[i] = narrow<in_t>(v[i]);
-    return;
-  }
   if constexpr (sizeof(in_t) == sizeof(acc_t)) {
-    store(p, v);
+    store_first(p, v, count);
   } else if constexpr (__is_same(in_t, Bfloat16)) {
     using Bits = VecLike<uint32_t, float>;
     const Bits bits = Bits(v);
     const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     const Bits quiet = Bits{} + 0x7fc0;
-    const auto result = __builtin_convertvector(v == v ? rounded : quiet, VecLike<uint16_t, float>);
-    __builtin_memcpy(p, &result, sizeof result);
+    store_first(&p->bits, __builtin_convertvector(v == v ? rounded : quiet, VecLike<uint16_t, float>), count);
   } else {
-    const auto result = __builtin_convertvector(v, VecLike<Half, float>);
-    __builtin_memcpy(p, &result, sizeof result);
+    store_first(p, __builtin_convertvector(v, VecLike<Half, float>), count);
   }
 }
 
@@ -258,12 +264,16 @@ inline Vec<double> log1p_unit(Vec<double> e) {
   return e;
 }
 
-// log(1 + exp(x)), the identity above 20 as in torch: in float32 that is what the sum rounds to.
+// log(1 + exp(x)), the identity above 20 as in torch: in float32 that is what the sum rounds to. Its slope, if asked
+// for, is the sigmoid.
 template <typename T>
-inline Vec<T> softplus(Vec<T> x) {
+inline Vec<T> softplus(Vec<T> x, Vec<T>* slope = nullptr) {
   const Vec<T> positive = x < T(0) ? Vec<T>{} : x;  // a NaN stays
-  const Vec<T> y = positive + log1p_unit(exp<T>(x - positive - positive));
+  const Vec<T> e = exp<T>(x - positive - positive);
+  const Vec<T> y = positive + log1p_unit(e);
+  if (slope) *slope = (x < T(0) ? e : broadcast(T(1))) / (T(1) + e);
   if constexpr (sizeof(T) == sizeof(float)) return y;
+  if (slope) *slope = x > T(20) ? broadcast(T(1)) : *slope;
   return x > T(20) ? x : y;
 }
 
