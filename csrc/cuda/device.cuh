@@ -25,6 +25,8 @@ inline Shared& shared_memory() {
 
 inline float fast_exp2(float x) { return exp2f(x); }
 
+inline int forgotten(int x) { return x; }
+
 inline void copy_async_16(void* shared, const void* global) {
   *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);
 }
@@ -45,6 +47,13 @@ __device__ __forceinline__ float fast_exp2(float x) {
   float result;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
   return result;
+}
+
+// The same value, of which the compiler no longer knows that it does not change in a loop: it computes what follows from
+// it where it is used, instead of keeping it in registers.
+__device__ __forceinline__ int forgotten(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
 }
 
 // Copies 16 bytes from global to shared memory, both 16-byte aligned, past the registers. Copies are committed in

@@ -39,18 +39,19 @@ template <typename in_t, class Layout>
 struct BackwardInputs {
   PackColumn<const in_t, Layout::kPack> u, delta, dout, z;
   ProjectionColumns<in_t, Layout> projections;
+  bool gated;
 
   __device__ BackwardInputs(const ScanBackwardArgs& args, const Share<Layout>& me)
       : u(channel_column<const in_t>(args.u, me)), delta(channel_column<const in_t>(args.delta, me)),
         dout(channel_column<const in_t>(args.dout, me)), z(channel_column<const in_t>(args.z, me)),
-        projections(args, me, 0) {}
+        projections(args, me, 0), gated(args.z.data) {}
 
   __device__ __forceinline__ BackwardFetched<in_t, Layout> fetch(const Share<Layout>& me, PackAccess access,
                                                                  int start) const {
     const int t = start + me.token();
     const bool exists = t < me.length;
     return {u.load(t, access, exists), delta.load(t, access, exists), dout.load(t, access, exists),
-            z.load(t, access, exists && z.first), projections.fetch(me, start)};
+            z.load(t, access, exists && gated), projections.fetch(me, start)};
   }
 };
 

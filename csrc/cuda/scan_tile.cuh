@@ -61,7 +61,6 @@ struct Share {
     reverse = args.reverse[direction()];
   }
 
-  // All that follows from the thread alone is computed where it is used: registers are wanted more.
   __device__ static int direction() { return threadIdx.x / Layout::kThreads; }
   __device__ static int thread() { return threadIdx.x % Layout::kThreads; }  // of the direction
 
@@ -78,6 +77,13 @@ struct Share {
     return thread() / kWarp * Layout::kWarpChannels + thread() % Layout::kWarpChannels;
   }
   __device__ static int lane() { return thread() % kWarp / Layout::kWarpChannels; }
+
+  // The same, but places that follow from it are computed where they are used: registers are wanted more.
+  __device__ Share forgotten() const {
+    Share same = *this;
+    same.batch = ssamba::forgotten(batch);
+    return same;
+  }
 
   // A clip without tokens is walked as one tile without tokens, which hands its state on.
   __device__ int tiles() const { return length > 0 ? (length + kTileTokens - 1) / kTileTokens : 1; }

@@ -110,29 +110,31 @@ __global__ void __launch_bounds__(2 * Layout::kThreads)
   const int tiles = me.tiles(), blocks = kOneBlock ? 1 : state_blocks(args), turn = me.turn(me.token());
   const bool gated = args.z.data;
   const BackwardInputs<in_t, Layout> inputs(args, me);
-  const int64_t first_place = dense_place(args, me, 0);
   const PackAccess access =
       pack_access<kPack>(me.channels - me.pack(), inputs.u, inputs.delta, inputs.dout, inputs.z,
-                         PackColumn<in_t, kPack>{static_cast<in_t*>(args.ddelta.data) + first_place, args.channels});
+                         channel_column<const in_t>(Input{args.ddelta.data, 0, 0, args.channels, 0}, me));
   auto* waiting = static_cast<acc_t*>(scratch.waiting);
   acc_t decay[kStates], before[kStates], g[kStates], dA[kStates];
 #pragma unroll
   for (int k = 0; k < kPack; ++k) tile.dD[turn][me.pack() + k] = tile.dbias[turn][me.pack() + k] = 0;
 
   clear_padding<in_t>(args, me);
-  auto next = inputs.fetch(me, access, me.start(tiles - 1));
+  const auto fetch = [&](int i) {
+    return BackwardInputs<in_t, Layout>(args, me.forgotten()).fetch(me, access, me.start(tiles - 1 - i));
+  };
+  auto next = fetch(0);
   for (int i = 0; i < tiles; ++i) {
     const int start = me.start(tiles - 1 - i), t = start + me.token();
     const Meeting meeting(i, tiles, me.direction(), args.directions);
     const auto skip = load_parameter<acc_t>(args.D, args, me);
-    load_checkpoint(before, args, me, start, 0);
+    load_checkpoint(before, args, me.forgotten(), start, 0);
     stage(tile, args, me, start, next, load_parameter<acc_t>(args.delta_bias, args, me), skip);
     stage(tile.projections, me, next.projections);
     __syncthreads();
 
     for (int block = 0; block < blocks; ++block) {
       if (block > 0) {
-        load_checkpoint(before, args, me, start, block);
+        load_checkpoint(before, args, me.forgotten(), start, block);
         stage(tile.projections, me, ProjectionColumns<in_t, Layout>(args, me, block).fetch(me, start));
         __syncthreads();
       }
@@ -146,7 +148,7 @@ __global__ void __launch_bounds__(2 * Layout::kThreads)
         }
       }
       walk_back(tile, me, gated, decay, before, g, dA, [&] {
-        if (block == 0 && i + 1 < tiles) next = inputs.fetch(me, access, me.start(tiles - 2 - i));
+        if (block == 0 && i + 1 < tiles) next = fetch(i + 1);
       });
       if (blocks > 1) {
 #pragma unroll
@@ -160,7 +162,7 @@ __global__ void __launch_bounds__(2 * Layout::kThreads)
         store_states(g, args.dinitial_state, args, me, states_row, block);
       }
       __syncthreads();
-      finish_projections(tile, args, me, start, block);
+      finish_projections(tile, args, me.forgotten(), start, block);
     }
 
     const bool exists = t < me.length;

@@ -112,7 +112,7 @@ __device__ __forceinline__ void store_checkpoint(const ScanForwardArgs& args, co
 
 // kOneBlock: there are no more states than a block has.
 template <typename in_t, class Layout, bool kOneBlock>
-__global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 3) 
+__global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 4) 
     selective_scan_kernel(const ScanForwardArgs args, const Scratch scratch) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
@@ -125,12 +125,15 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
   const ForwardInputs<in_t, Layout> inputs(args, me);
   const PackAccess access = pack_access<kPack>(
       me.channels - me.pack(), inputs.u, inputs.delta, inputs.z,
-      PackColumn<in_t, kPack>{static_cast<in_t*>(args.out.data) + dense_place(args, me, 0), args.channels});
+      channel_column<const in_t>(Input{args.out.data, 0, 0, args.channels, 0}, me));
   auto* waiting = static_cast<acc_t*>(scratch.waiting);
   acc_t decay[kStates], h[kStates];
 
   if (me.direction() == 0) clear_channels<in_t>(args.out, args, me);
-  auto next = inputs.fetch(me, access, me.start(0));
+  const auto fetch = [&](int i) {
+    return ForwardInputs<in_t, Layout>(args, me.forgotten()).fetch(me, access, me.start(i));
+  };
+  auto next = fetch(0);
   for (int i = 0; i < tiles; ++i) {
     const int start = me.start(i), t = start + me.token();
     const Meeting meeting(i, tiles, me.direction(), args.directions);
@@ -143,9 +146,9 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
     const bool exists = t < me.length, finishes = exists && meeting.second;
     Pack<in_t, kPack> z{};
     Pack<acc_t, kPack> other{};
-    if (args.z.data) z = inputs.z.load(t, access, finishes);
+    if (args.z.data) z = channel_column<const in_t>(args.z, me.forgotten()).load(t, access, finishes);
     if (args.directions == 2 && !meeting.middle) other = partial.load(0, access, finishes);
-    if (i + 1 < tiles) next = inputs.fetch(me, access, me.start(i + 1));
+    if (i + 1 < tiles) next = fetch(i + 1);
 
     for (int block = 0; block < blocks; ++block) {
       if (block > 0) {
@@ -160,7 +163,7 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
         for (int n = 0; n < kStates; ++n)
           if (i > 0) h[n] = waiting[waiting_place(blocks, block, kStates, n)];
       }
-      store_checkpoint(args, me, start, block, h);
+      store_checkpoint(args, me.forgotten(), start, block, h);
       walk(tile, me, decay, h);
 #pragma unroll
       for (int n = 0; n < kStates; ++n)
