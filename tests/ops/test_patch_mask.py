@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scan_cases import DTYPES, as_float64, as_leaves
+from machine import device
 from ssamba_ops import patch_mask, reference
 from tolerance import assert_close
 
@@ -162,7 +163,7 @@ def test_same_bits_every_time_whatever_the_number_of_threads(dtype):
 
 def test_autocast_casts_activations_only():
     inputs = as_leaves(mask_inputs((2, 9, 20)))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device().type, torch.bfloat16):
         out = patch_mask(**inputs)
     assert torch.equal(out, patch_mask(**inputs | {"x": inputs["x"].detach().bfloat16()}))
     out.float().sum().backward()

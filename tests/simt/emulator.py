@@ -28,7 +28,9 @@ def emulated(ops: list[str]) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Warning only once for all operators")
         for op in ops:
-            library.impl(op, getattr(torch.ops.ssamba_simt, op).default, allow_override=True)
+            packet, _, overload = op.partition(".")
+            kernel = getattr(getattr(torch.ops.ssamba_simt, packet), overload or "default")
+            library.impl(op, kernel, allow_override=True)
     try:
         yield
     finally:
