@@ -17,7 +17,7 @@ def with_cuda(torch_is_for_cuda: bool) -> bool:
     asked = os.environ.get("SSAMBA_CUDA", "")
     nvcc = os.environ.get("CUDACXX") or shutil.which("nvcc")
     if asked not in ("", "0") and nvcc is None:
-        raise SystemExit("SSAMBA_CUDA=1 asks for CUDA kernels, but there is no nvcc on PATH (nor CUDACXX); install CUDA.")
+        raise SystemExit("SSAMBA_CUDA=1 asks for CUDA kernels, but there is no nvcc on PATH nor in CUDACXX.")
     return asked != "0" and nvcc is not None and (asked != "" or torch_is_for_cuda)
 
 

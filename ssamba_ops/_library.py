@@ -33,7 +33,7 @@ def _load() -> ctypes.CDLL:
 
 
 def _load_cuda() -> str | None:
-    """Loads the kernels for GPUs. Returns None, or why there are none; what is broken rather than absent is warned of."""
+    """Loads the kernels for GPUs. Returns None, or why there are none; warns if they are there but broken."""
     from ssamba_ops import _C
 
     if torch.version.cuda is None:

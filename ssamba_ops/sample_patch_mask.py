@@ -24,7 +24,8 @@ def sample_patch_mask(
     drawn at random are given back. For the published grid (8 x 64, 250 to 400 masked, sides 3 to 5) the rate at which a
     patch is masked is the same everywhere to within 0.01.
 
-    Clip b depends on (seed, b) and the other arguments alone: not on batch, the number of threads, the device or the platform.
+    Clip b depends on (seed, b) and the other arguments alone: not on batch, the number of threads, the device or the
+    platform.
 
     Args:
         batch: clips, B.

@@ -56,7 +56,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
         cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
     if (error != cudaSuccess) refuse_launch(function, error);
   }
-  kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+  kernel<<<grid, block, shared_bytes, stream> > >(arguments...);
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess) refuse_launch(function, error);
 }

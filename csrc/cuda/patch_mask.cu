@@ -18,9 +18,9 @@
 namespace ssamba {
 namespace {
 
-constexpr int kThreads = 256, kLanes = 16;               // packs that neighbouring threads take
-constexpr int kPatches = kThreads / kLanes;              // that a block works on at a time
-constexpr int kRows = 4;                                 // patches of a thread forward, clips under way backward
+constexpr int kThreads = 256, kLanes = 16;   // packs that neighbouring threads take
+constexpr int kPatches = kThreads / kLanes;  // that a block works on at a time
+constexpr int kRows = 4;                     // patches of a thread forward, clips under way backward
 constexpr int64_t kMostBlocksY = 65535;
 
 template <typename in_t, typename pos_t, int kPack>

@@ -10,8 +10,10 @@ import ssamba_ops
 
 
 def pytest_generate_tests(metafunc):
-    """A test runs once on every machine; one that asks for `isa`, once on every instruction set. Tests marked `host` are
-    about the CPU."""
+    """A test runs once on every machine; one that asks for `isa`, once on every instruction set.
+
+    Tests marked `host` are about the CPU.
+    """
     if metafunc.definition.get_closest_marker("host"):
         return
     chosen = machines.machines(asked_for_cuda="cuda" in metafunc.config.getoption("markexpr"))

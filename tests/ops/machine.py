@@ -29,7 +29,7 @@ def device() -> torch.device:
 
 
 def machines(asked_for_cuda: bool) -> list:
-    """(machine, instruction set) for a test: every instruction set that this processor has, and a GPU if there is one."""
+    """(machine, instruction set) for a test: all instruction sets of this processor, and a GPU if there is one."""
     if emulator.LIBRARY is not None:
         return [("emulated", "emulated")]
     cpu = [("cpu", isa) for isa in ssamba_ops.available_cpu_isas()]

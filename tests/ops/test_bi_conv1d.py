@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from conv_cases import SIZES, check_conv, conv_inputs
-from scan_cases import DTYPES, as_float64, as_leaves, random_lengths
 from machine import device
+from scan_cases import DTYPES, as_float64, as_leaves, random_lengths
 from ssamba_ops import bi_conv1d, causal_conv1d, reference
 
 

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from conv_cases import SIZES, check_conv, conv_inputs
-from scan_cases import DTYPES, as_float64, as_leaves, random_lengths
 from machine import device
+from scan_cases import DTYPES, as_float64, as_leaves, random_lengths
 from ssamba_ops import causal_conv1d, reference
 
 
@@ -202,6 +202,11 @@ def test_same_bits_every_time_whatever_the_number_of_threads(dtype, width):
 
 def test_many_channels():
     check(conv_inputs((1, 3, 65_537, 4)), silu=True)
+
+
+def test_many_clips():
+    """More than the second axis of a GPU's grid holds."""
+    check(conv_inputs((65_540, 1, 1, 2)), silu=True)
 
 
 def test_extreme_values(isa):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scan_cases import DTYPES, as_float64, as_leaves
 from machine import device
+from scan_cases import DTYPES, as_float64, as_leaves
 from ssamba_ops import patch_mask, reference
 from tolerance import assert_close
 
@@ -74,6 +74,11 @@ def test_all_or_nothing_masked(value):
     inputs = mask_inputs((2, 9, 20))
     inputs["mask"][:] = value
     check(inputs)
+
+
+def test_many_clips():
+    """More than the second axis of a GPU's grid holds."""
+    check(mask_inputs((65_540, 1, 1)))
 
 
 def test_masked_patches_are_not_read():
