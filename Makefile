@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test simt bench bench-smoke lint format audit sanitize neon wheel clean
+.PHONY: help demo test simt cuda bench bench-smoke lint format audit sanitize neon wheel clean
 
 help:
 	@echo "make demo          pretrain, fine-tune and evaluate on speech made on the spot; QUICK=1 for the short run"
 	@echo "make test          the whole test suite"
 	@echo "make simt          the CUDA kernels on an emulated GPU, under the address sanitizer (part of make test)"
+	@echo "make cuda          compile the CUDA kernels for one GPU (ARCH=90); registers of each, and no spills"
 	@echo "make bench         time the ops and the model (pytest --benchmark-only)"
 	@echo "make lint          ruff and clang-format in check mode;  make format applies both"
 	@echo "make audit         is the op library free of symbols that tie it to one torch?"
@@ -32,10 +33,15 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest tests -n 2 $(ARGS)
+	$(if $(ARGS),,$(MAKE) simt)
 
 # The CUDA kernels' source, compiled for the host. ARGS selects tests: ARGS="tests/ops/test_bi_conv1d.py -k lengths".
 simt: $(VENV)/ready
-	PATH="$(abspath $(BIN)):$$PATH" tests/simt/run.sh $(BIN)/python $(or $(ARGS),tests/simt tests/ops -n 2)
+	PATH="$(abspath $(BIN)):$$PATH" tests/simt/run.sh $(BIN)/python $(or $(ARGS),-n 2)
+
+# Needs nvcc, but no GPU.
+cuda: $(VENV)/ready
+	PATH="$(abspath $(BIN)):$$PATH" tests/cuda_build.sh $(BIN)/python $(or $(ARCH),90)
 
 bench: $(VENV)/ready
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
@@ -46,15 +52,15 @@ bench-smoke: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format -i $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
 audit: $(VENV)/ready
-	$(BIN)/torch-abi-audit --check torch ssamba_ops/libssamba_cpu.so
+	$(BIN)/torch-abi-audit --check torch $(wildcard ssamba_ops/libssamba_*.so)
 
 # A build of its own, put in front of the normal one for this run.
 sanitize: $(VENV)/ready

@@ -1,6 +1,6 @@
-// causal_conv1d, bi_conv1d and their gradients, from tensors to launches, for every device: both are the same kernel with
-// one or two directions. A Device is made from the tensor whose place it works in; it chooses chunks, launches kernels
-// and adds partial sums.
+// causal_conv1d, bi_conv1d and their gradients, from tensors to launches, for every device: both are the same kernel
+// with one or two directions. A Device is made from the tensor whose place it works in; it chooses chunks, launches
+// kernels and adds partial sums.
 #pragma once
 
 #include <tuple>

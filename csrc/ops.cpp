@@ -46,4 +46,7 @@ SSAMBA_LIBRARY(SSAMBA_NAMESPACE, m) {
   m.def(
       "sample_patch_mask(int batch, int rows, int cols, int masked, int min_cluster, int max_cluster, int seed) -> "
       "Tensor");
+  m.def(
+      "sample_patch_mask.like(Tensor like, int batch, int rows, int cols, int masked, int min_cluster, "
+      "int max_cluster, int seed) -> Tensor");
 }

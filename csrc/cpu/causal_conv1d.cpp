@@ -14,8 +14,8 @@ namespace {
 struct CpuConv {
   explicit CpuConv(const Tensor&) {}
 
-  // Enough work for one item to be worth a thread's while. Chosen by shape alone, as the order in which the gradients of
-  // weight and bias are summed follows from it and must not depend on the number of threads.
+  // Enough work for one item to be worth a thread's while. Chosen by shape alone, as the order in which the gradients
+  // of weight and bias are summed follows from it and must not depend on the number of threads.
   void split(ConvArgs& args) const {
     constexpr int64_t kChannels = 512, kElements = 48 * 1024, kLeastTokens = 64, kRound = 16;
     args.splits = (args.channels + kChannels - 1) / kChannels;

@@ -29,7 +29,8 @@ class CudaConv {
       if (args.length > 0) launch_causal_conv1d_backward(args, device_.stream());
       return;
     }
-    Tensor gradient = empty({args.directions, args.batch, args.length, args.channels}, accumulation_type(args.dtype), x);
+    Tensor gradient =
+        empty({args.directions, args.batch, args.length, args.channels}, accumulation_type(args.dtype), x);
     launch_causal_conv1d_any_backward(args, gradient.mutable_data_ptr(), device_.stream());
   }
 

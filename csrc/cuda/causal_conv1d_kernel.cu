@@ -49,8 +49,7 @@ __global__ void __launch_bounds__(kThreads, 2) causal_conv1d_kernel(ConvForwardA
 #pragma unroll
         for (int m = 0; m < kWidth; ++m)
 #pragma unroll
-          for (int c = 0; c < kPack; ++c)
-            y.at[c] += weight[m].at[c] * widen(x[i + m + direction * kHistory].at[c]);
+          for (int c = 0; c < kPack; ++c) y.at[c] += weight[m].at[c] * widen(x[i + m + direction * kHistory].at[c]);
         store_outputs<in_t, kPack>(args, thread, direction, thread.token + i, y);
       }
     }

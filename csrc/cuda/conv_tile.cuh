@@ -41,9 +41,7 @@ __device__ __forceinline__ ConvThread conv_thread(const ConvArgs& args, int64_t 
 }
 
 inline dim3 conv_grid(const ConvArgs& args, int pack) {
-  constexpr int64_t kMostBlocksY = 65535;
-  return dim3(unsigned(ceil_divide(args.channels, kLanes * pack) * args.chunks),
-              unsigned(args.batch < kMostBlocksY ? args.batch : kMostBlocksY));
+  return dim3(unsigned(ceil_divide(args.channels, kLanes * pack) * args.chunks), blocks_y(args.batch));
 }
 
 // A pack of a token, which may lie outside the clip: there the initial state stands, or zeros.

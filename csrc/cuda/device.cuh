@@ -1,5 +1,5 @@
-// The machine that a kernel runs on: the one header that a kernel includes for it. nvcc compiles kernels for a GPU; with
-// SSAMBA_SIMT the host's compiler compiles the same source for the emulator in tests/simt.
+// The machine that a kernel runs on: the one header that a kernel includes for it. nvcc compiles kernels for a GPU;
+// with SSAMBA_SIMT the host's compiler compiles the same source for the emulator in tests/simt.
 #pragma once
 
 #if defined(SSAMBA_SIMT)

@@ -17,6 +17,9 @@ namespace ssamba {
 
 struct Stream {};
 
+// Few, so that small batches already go beyond what a grid's second axis holds.
+constexpr int64_t kMostBlocksY = 3;
+
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream,
             const Arguments&... arguments) {
@@ -26,6 +29,8 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
 #else
 
 using Stream = cudaStream_t;
+
+constexpr int64_t kMostBlocksY = 65535;
 
 inline std::string kernel_name(const void* kernel) {
   const char* mangled = nullptr;
@@ -56,11 +61,14 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
         cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
     if (error != cudaSuccess) refuse_launch(function, error);
   }
-  kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+  kernel<<<grid, block, shared_bytes, stream> > >(arguments...);
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess) refuse_launch(function, error);
 }
 
 #endif
+
+// The second axis of a grid whose blocks go on in steps of gridDim.y.
+inline unsigned blocks_y(int64_t count) { return unsigned(count < kMostBlocksY ? count : kMostBlocksY); }
 
 }  // namespace ssamba

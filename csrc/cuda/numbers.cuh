@@ -70,8 +70,7 @@ __device__ __forceinline__ void store_pack(T* to, const Pack<T, kCount>& pack) {
   using P = Pack<T, kCount>;
   if constexpr (P::kBytes % 16 == 0) {
 #pragma unroll
-    for (int i = 0; i < P::kBytes / 16; ++i)
-      reinterpret_cast<uint4*>(to)[i] = reinterpret_cast<const uint4*>(&pack)[i];
+    for (int i = 0; i < P::kBytes / 16; ++i) reinterpret_cast<uint4*>(to)[i] = reinterpret_cast<const uint4*>(&pack)[i];
   } else if constexpr (P::kBytes == 8) {
     *reinterpret_cast<uint2*>(to) = reinterpret_cast<const uint2&>(pack);
   } else if constexpr (P::kBytes == 4) {

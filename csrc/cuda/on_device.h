@@ -26,8 +26,8 @@ inline Stream current_stream(int32_t device) {
   using GetCurrentStream = int32_t (*)(int32_t, void**);
   static const auto get = [] {
     void* torch_cuda = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
-    return reinterpret_cast<GetCurrentStream>(
-        torch_cuda ? dlsym(torch_cuda, "aoti_torch_get_current_cuda_stream") : nullptr);
+    return reinterpret_cast<GetCurrentStream>(torch_cuda ? dlsym(torch_cuda, "aoti_torch_get_current_cuda_stream")
+                                                         : nullptr);
   }();
   void* stream = nullptr;
   check(get && get(device, &stream) == 0, "ssamba: torch does not tell its current CUDA stream; expected a CUDA build ",

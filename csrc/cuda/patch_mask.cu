@@ -18,10 +18,9 @@
 namespace ssamba {
 namespace {
 
-constexpr int kThreads = 256, kLanes = 16;               // packs that neighbouring threads take
-constexpr int kPatches = kThreads / kLanes;              // that a block works on at a time
-constexpr int kRows = 4;                                 // patches of a thread forward, clips under way backward
-constexpr int64_t kMostBlocksY = 65535;
+constexpr int kThreads = 256, kLanes = 16;   // packs that neighbouring threads take
+constexpr int kPatches = kThreads / kLanes;  // that a block works on at a time
+constexpr int kRows = 4;                     // patches of a thread forward, clips under way backward
 
 template <typename in_t, typename pos_t, int kPack>
 __global__ void __launch_bounds__(kThreads) patch_mask_kernel(PatchMaskForwardArgs args) {
@@ -121,8 +120,6 @@ __global__ void __launch_bounds__(kThreads) patch_mask_backward_kernel(PatchMask
     }
   }
 }
-
-unsigned blocks_y(int64_t count) { return unsigned(count < kMostBlocksY ? count : kMostBlocksY); }
 
 template <typename in_t, typename pos_t, int kPack>
 void launch_patch_mask(const PatchMaskForwardArgs& args, Stream stream) {

@@ -5,6 +5,7 @@ set(ssamba_cuda_sources
     csrc/cuda/causal_conv1d_backward_kernel.cu
     csrc/cuda/causal_conv1d_any_backward_kernel.cu
     csrc/cuda/patch_mask.cu
+    csrc/cuda/sample_patch_mask.cu
     csrc/cuda/selective_scan.cu
     csrc/cuda/selective_scan_kernel.cu
     csrc/cuda/selective_scan_backward_kernel.cu)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from machine import device
 from scan_cases import DTYPES, OPTIONS, SIZES, accumulation, as_float64, as_leaves, random_lengths, scan_inputs
 from ssamba_ops import bi_scan, reference
 from ssamba_ops.selective_scan import CHECKPOINT_TOKENS
@@ -11,7 +12,7 @@ from tolerance import assert_close
 
 def tiles(length: int) -> int:
     """Checkpoints of so many tokens."""
-    return -(-length // CHECKPOINT_TOKENS["cpu"])
+    return -(-length // CHECKPOINT_TOKENS[device().type])
 
 
 def check(inputs: dict, lengths=None, terms: int | None = None) -> None:
@@ -211,7 +212,7 @@ def test_not_a_number_comes_out(isa):
 
 def test_autocast_leaves_parameters_and_states_wide():
     inputs = as_leaves(scan_inputs((2, 40, 20, 16, 1)))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device().type, torch.bfloat16):
         out = bi_scan(**inputs)
     assert out.dtype == torch.bfloat16
     cast = {n: x.detach().bfloat16() if n in ("u", "delta", "B", "C", "z") else x for n, x in inputs.items()}
@@ -236,7 +237,7 @@ def test_checkpoints_are_the_states_before_each_tile():
     lengths = torch.tensor([66])
     out, checkpoints = torch.ops.ssamba.bi_scan_forward(*inputs.values(), lengths)
     assert torch.equal(out, bi_scan(**inputs, lengths=lengths))
-    step = CHECKPOINT_TOKENS["cpu"]
+    step = CHECKPOINT_TOKENS[device().type]
     for direction, tile, tokens in (
         (0, 0, slice(0, 0)),
         (0, 2, slice(0, 2 * step)),
@@ -296,7 +297,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_named(case):
+def test_bad_input_is_named(case, machine):
+    if machine == "cuda" and case in ("lengths negative", "lengths beyond"):
+        pytest.skip("the kernels bound lengths on a GPU: reading them before the launch would wait for it")
     change, message = BAD[case]
     with pytest.raises((RuntimeError, NotImplementedError), match=message):
         bi_scan(**change(scan_inputs((2, 10, 6, 4, 1))))

@@ -61,9 +61,7 @@ void make_ready(Thread& thread) {
 }
 
 // Gives the turn to another thread; comes back when this one is ready again.
-void yield(bool ends = false) {
-  switch_fiber(running->fiber, scheduler, ends);
-}
+void yield(bool ends = false) { switch_fiber(running->fiber, scheduler, ends); }
 
 [[noreturn]] void run_thread() {
   begin_fiber(scheduler);
@@ -76,8 +74,7 @@ void yield(bool ends = false) {
 }
 
 bool same_line(const SourceLine& a, const SourceLine& b) {
-  return a.line() == b.line() &&
-         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+  return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 void release_barrier() {
@@ -148,8 +145,8 @@ void run_block() {
   }
   running = nullptr;
   if (!faulty() && std::size_t(block.left) < block.threads.size())
-    record_fault("deadlock. Threads at a barrier: " + threads_text(State::at_barrier) + "; in a warp's meeting: " +
-                 threads_text(State::in_meeting) + "; left: " + threads_text(State::left));
+    record_fault("deadlock. Threads at a barrier: " + threads_text(State::at_barrier) +
+                 "; in a warp's meeting: " + threads_text(State::in_meeting) + "; left: " + threads_text(State::left));
 }
 
 void check_configuration(dim3 grid, dim3 threads, std::size_t shared_bytes) {
@@ -214,7 +211,8 @@ std::uint64_t meet(Meeting meeting, unsigned mask, Brought brought, const Source
   Warp& warp = warp_of(thread);
   if (faulty()) abandon_thread();
   if (!(mask & bit(thread)))
-    fail(std::string("a lane calls ") + meeting_name(meeting) + " with mask " + mask_text(mask) + ", which leaves it out",
+    fail(std::string("a lane calls ") + meeting_name(meeting) + " with mask " + mask_text(mask) +
+             ", which leaves it out",
          where);
   if (mask & (warp.left | ~warp.lanes))
     fail(std::string("a lane calls ") + meeting_name(meeting) + " with mask " + mask_text(mask) + ", but lanes " +

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import torch
 
@@ -24,15 +24,15 @@ def load() -> ctypes.CDLL:
 
 
 @contextlib.contextmanager
-def emulated(ops: Iterable[str]) -> Iterator[None]:
-    """Within the block `torch.ops.ssamba.<op>` is `torch.ops.ssamba_simt.<op>` for CPU tensors, and so are the op's
-    parts, <op>_forward and <op>_backward; the rest stays."""
+def emulated(ops: list[str]) -> Iterator[None]:
+    """Within the block `torch.ops.ssamba.<op>` is `torch.ops.ssamba_simt.<op>` for CPU tensors; the rest stays."""
     library = torch.library.Library("ssamba", "IMPL", "CPU")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Warning only once for all operators")
-        for name in (op + part for op in ops for part in ("", "_forward", "_backward")):
-            if hasattr(torch.ops.ssamba_simt, name):
-                library.impl(name, getattr(torch.ops.ssamba_simt, name).default, allow_override=True)
+        for op in ops:
+            packet, _, overload = op.partition(".")
+            kernel = getattr(getattr(torch.ops.ssamba_simt, packet), overload or "default")
+            library.impl(op, kernel, allow_override=True)
     cpu_tokens = CHECKPOINT_TOKENS["cpu"]
     CHECKPOINT_TOKENS["cpu"] = CHECKPOINT_TOKENS["cuda"]
     try:

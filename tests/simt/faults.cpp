@@ -86,7 +86,7 @@ struct TypeMismatch {
   const struct {
     std::uint16_t kind, info;
     char name[1];
-  } * type;
+  }* type;
   unsigned char log_alignment, access;
 };
 extern "C" void __ubsan_handle_type_mismatch_v1(void* what, void* address) {

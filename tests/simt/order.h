@@ -7,8 +7,8 @@
 
 namespace simt {
 
-// An even seed takes any thread that is ready, so that all advance together; an odd seed takes the one that became ready
-// last, so that a warp runs ahead of the others as far as it can.
+// An even seed takes any thread that is ready, so that all advance together; an odd seed takes the one that became
+// ready last, so that a warp runs ahead of the others as far as it can.
 class Order {
  public:
   explicit Order(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15u + 1), ahead_(seed % 2 == 1) {}

@@ -1,5 +1,5 @@
-// A GPU for kernels, emulated on the host: what csrc/cuda/device.cuh includes in place of CUDA's headers. README.md says
-// how it works and what it cannot show.
+// A GPU for kernels, emulated on the host: what csrc/cuda/device.cuh includes in place of CUDA's headers. README.md
+// says how it works and what it cannot show.
 #pragma once
 
 #define __global__
