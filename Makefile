@@ -5,11 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test bench bench-ops bench-smoke lint format audit sanitize neon wheel clean
+.PHONY: help demo test simt cuda bench bench-ops bench-smoke lint format audit sanitize neon wheel clean
+
+CXX_SOURCES = $(shell find csrc tests python -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
 help:
 	@echo "make demo          pretrain, fine-tune and evaluate on speech made on the spot; QUICK=1 for the short run"
 	@echo "make test          the whole test suite"
+	@echo "make simt          the CUDA kernels on an emulated GPU, under the address sanitizer (part of make test)"
+	@echo "make cuda          compile the CUDA kernels for one GPU (ARCH=90); registers of each, and no spills"
 	@echo "make bench         time and memory of model and ops beside their peers and floors (ssamba bench)"
 	@echo "make bench-ops     every op on more shapes (pytest --benchmark-only)"
 	@echo "make lint          ruff and clang-format in check mode;  make format applies both"
@@ -32,6 +36,15 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest tests -n 2 $(ARGS)
+	$(if $(ARGS),,$(MAKE) simt)
+
+# The CUDA kernels' source, compiled for the host. ARGS selects tests: ARGS="tests/ops/test_bi_conv1d.py -k lengths".
+simt: $(VENV)/ready
+	PATH="$(abspath $(BIN)):$$PATH" tests/simt/run.sh $(BIN)/python $(or $(ARGS),-n 2)
+
+# Needs nvcc, but no GPU.
+cuda: $(VENV)/ready
+	PATH="$(abspath $(BIN)):$$PATH" tests/cuda_build.sh $(BIN)/python $(or $(ARCH),90)
 
 bench: $(VENV)/ready
 	$(BIN)/ssamba bench $(ARGS)
@@ -45,15 +58,15 @@ bench-smoke: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests python -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(shell find csrc tests python -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 audit: $(VENV)/ready
-	$(BIN)/torch-abi-audit --check torch ssamba_ops/libssamba_cpu.so
+	$(BIN)/torch-abi-audit --check torch $(wildcard ssamba_ops/libssamba_*.so)
 
 # A build of its own, put in front of the normal one for this run.
 sanitize: $(VENV)/ready

@@ -1,5 +1,9 @@
-// From tensors to ConvArgs: the checks that every device makes for causal_conv1d and bi_conv1d.
+// causal_conv1d, bi_conv1d and their gradients, from tensors to launches, for every device: both are the same kernel
+// with one or two directions. A Device is made from the tensor whose place it works in; it chooses chunks, launches
+// kernels and adds partial sums.
 #pragma once
+
+#include <tuple>
 
 #include "causal_conv1d.h"
 #include "row_tensors.h"
@@ -80,6 +84,88 @@ inline void fill_conv_args(ConvArgs& args, const ConvTensors& c) {
   args.initial_state = c.initial_state ? rows(*c.initial_state) : RowsIn{};
   args.weight = c.weight.const_data_ptr();
   args.bias = data(c.bias);
+}
+
+template <typename Device>
+Tensor convolve(const ConvTensors& c) {
+  const Device device(c.x);
+  Tensor out = c.bidirectional ? empty({2, c.batch, c.length, c.channels}, c.x.scalar_type(), c.x)
+                               : empty({c.batch, c.length, c.channels}, c.x.scalar_type(), c.x);
+  ConvForwardArgs args{};
+  fill_conv_args(args, c);
+  device.split(args);
+  args.out = output_rows(out);
+  if (out.numel()) device.forward(args);
+  return out;
+}
+
+struct ConvGradients {
+  Tensor dx, dweight, dbias, dinitial_state;
+};
+
+template <typename Device>
+ConvGradients convolve_backward(const ConvTensors& c, const Tensor& dout_given) {
+  if (c.bidirectional)
+    check_shape(c.op, "dout", dout_given, {2, c.batch, c.length, c.channels}, "(2, B, L, D)");
+  else
+    check_shape(c.op, "dout", dout_given, {c.batch, c.length, c.channels}, "(B, L, D)");
+  check_dtype(c.op, "dout", dout_given, c.x.scalar_type(), "as x");
+  check_device(c.op, "dout", dout_given, c.x, "x");
+  const Device device(c.x);
+  const Tensor dout = with_dense_rows(dout_given);
+  const int64_t R = c.directions(), D = c.channels, W = c.width;
+
+  ConvBackwardArgs args{};
+  fill_conv_args(args, c);
+  device.split(args);
+  Tensor dx = empty({c.batch, c.length, D}, c.x.scalar_type(), c.x);
+  Tensor dinitial_state = empty({c.initial_state ? c.batch : 0, W - 1, D}, c.x.scalar_type(), c.x);
+  Tensor dweight = empty({c.batch * args.chunks, R, W, D}, c.acc(), c.x);
+  Tensor dbias = empty({c.bias ? c.batch * args.chunks : 0, R, D}, c.acc(), c.x);
+  args.dout = rows(dout);
+  args.dx = output_rows(dx);
+  args.dinitial_state = c.initial_state ? output_rows(dinitial_state) : RowsOut{};
+  args.dweight = dweight.mutable_data_ptr();
+  args.dbias = c.bias ? dbias.mutable_data_ptr() : nullptr;
+  if (c.batch && D) device.backward(args, c.x);
+
+  const Tensor taps = torch::stable::transpose(device.sum(dweight, {R, W, D}), 1, 2);
+  dweight = torch::stable::to(torch::stable::contiguous(taps), c.weight_type);
+  dbias = torch::stable::to(device.sum(dbias, {R, D}), c.bias_type);
+  if (!c.bias) dbias = empty({0}, c.acc(), c.x);
+  if (!c.initial_state) dinitial_state = empty({0}, c.x.scalar_type(), c.x);
+  if (c.bidirectional) return {dx, dweight, dbias, dinitial_state};
+  return {dx, torch::stable::reshape(dweight, {D, W}), c.bias ? torch::stable::reshape(dbias, {D}) : dbias,
+          dinitial_state};
+}
+
+template <typename Device>
+Tensor causal_conv1d(Tensor x, Tensor weight, OptionalTensor bias, bool silu, OptionalTensor initial_state,
+                     bool reverse, OptionalTensor lengths) {
+  return convolve<Device>(check_conv("causal_conv1d", false, silu, x, weight, bias, initial_state, reverse, lengths));
+}
+
+template <typename Device>
+std::tuple<Tensor, Tensor, Tensor, Tensor> causal_conv1d_backward(Tensor dout, Tensor x, Tensor weight,
+                                                                  OptionalTensor bias, bool silu,
+                                                                  OptionalTensor initial_state, bool reverse,
+                                                                  OptionalTensor lengths) {
+  const ConvGradients g = convolve_backward<Device>(
+      check_conv("causal_conv1d_backward", false, silu, x, weight, bias, initial_state, reverse, lengths), dout);
+  return {g.dx, g.dweight, g.dbias, g.dinitial_state};
+}
+
+template <typename Device>
+Tensor bi_conv1d(Tensor x, Tensor weight, OptionalTensor bias, bool silu, OptionalTensor lengths) {
+  return convolve<Device>(check_conv("bi_conv1d", true, silu, x, weight, bias, std::nullopt, false, lengths));
+}
+
+template <typename Device>
+std::tuple<Tensor, Tensor, Tensor> bi_conv1d_backward(Tensor dout, Tensor x, Tensor weight, OptionalTensor bias,
+                                                      bool silu, OptionalTensor lengths) {
+  const ConvGradients g = convolve_backward<Device>(
+      check_conv("bi_conv1d_backward", true, silu, x, weight, bias, std::nullopt, false, lengths), dout);
+  return {g.dx, g.dweight, g.dbias};
 }
 
 }  // namespace ssamba

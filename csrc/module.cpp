@@ -31,7 +31,8 @@ PYBIND11_MODULE(_C, m) {
   m.doc() = "What was built: file names, instruction sets, compiler, torch headers.";
   m.attr("cpu_library") = SSAMBA_CPU_LIBRARY;
   m.attr("cpu_isa_levels") = split(SSAMBA_ISA_LEVELS);
-  m.attr("cuda_archs") = std::vector<std::string>{};
+  m.attr("cuda_library") = SSAMBA_CUDA_LIBRARY;  // empty where no CUDA kernels were built
+  m.attr("cuda_archs") = split(SSAMBA_CUDA_ARCHS);
   m.attr("compiler") = compiler();
   m.attr("torch_headers") = SSAMBA_TORCH_HEADERS;
   m.attr("torch_target") = "2.11";

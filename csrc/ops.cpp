@@ -1,8 +1,8 @@
 // Every op's schema: the table of contents. Shapes and formulas are in the Python function of the same name.
 
-#include <torch/csrc/stable/library.h>
+#include "registration.h"
 
-STABLE_TORCH_LIBRARY(ssamba, m) {
+SSAMBA_LIBRARY(SSAMBA_NAMESPACE, m) {
   m.def(
       "bi_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
       "Tensor? delta_bias=None, bool delta_softplus=False, Tensor? lengths=None) -> Tensor");
@@ -46,4 +46,7 @@ STABLE_TORCH_LIBRARY(ssamba, m) {
   m.def(
       "sample_patch_mask(int batch, int rows, int cols, int masked, int min_cluster, int max_cluster, int seed) -> "
       "Tensor");
+  m.def(
+      "sample_patch_mask.like(Tensor like, int batch, int rows, int cols, int masked, int min_cluster, "
+      "int max_cluster, int seed) -> Tensor");
 }

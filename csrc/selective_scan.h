@@ -36,7 +36,7 @@ struct ScanArgs {
 
 // Checkpoints are the states from which the backward pass replays: one entry for every tile of so many tokens, counted
 // from the clip's first token in both directions, with the states just before the walk enters that tile.
-constexpr int kCpuCheckpointTokens = 32;
+constexpr int kCpuCheckpointTokens = 32, kCudaCheckpointTokens = 16;
 
 struct ScanForwardArgs : ScanArgs {
   Output out;         // (B, L, D)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
 
-CHECKPOINT_TOKENS = 32  # of a tile between two checkpoints of the states: csrc/selective_scan.h
+# Tokens between two checkpoints of the states on each device: csrc/selective_scan.h.
+CHECKPOINT_TOKENS = {"cpu": 32, "cuda": 16}
 
 
 def selective_scan(
@@ -68,7 +69,8 @@ def fake_checkpoints(u: Tensor, A: Tensor) -> Tensor:
     """What a forward pass keeps for the backward pass: the states (R, B, K, N, D) before each of K tiles of tokens."""
     batch, length = u.shape[-3:-1]
     *directions, channels, state = A.shape
-    tiles = (length + CHECKPOINT_TOKENS - 1) // CHECKPOINT_TOKENS
+    tokens = CHECKPOINT_TOKENS[u.device.type]
+    tiles = (length + tokens - 1) // tokens
     return A.new_empty((directions[0] if directions else 1, batch, tiles, state, channels))
 
 

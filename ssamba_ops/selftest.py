@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -16,11 +17,13 @@ TOLERANCE = 1e-4
 
 
 class Check(NamedTuple):
-    """One op on one instruction set: the largest error of its result and gradients, relative to the largest value."""
+    """One op on one instruction set or GPU: the largest error of its result and gradients, relative to the largest
+    value, or what it said when it did not run."""
 
     op: str
     isa: str
     error: float
+    failure: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -30,13 +33,35 @@ class Check(NamedTuple):
 def selftest() -> Iterator[Check]:
     """Runs every op, forward and backward, on every instruction set that is built and that this processor has."""
     for isa in ssamba_ops.available_cpu_isas():
-        for op, arguments in _cases().items():
-            with ssamba_ops.cpu_isa(isa):
-                yield Check(op, isa, _error(getattr(ssamba_ops, op), getattr(reference, op), arguments))
         with ssamba_ops.cpu_isa(isa):
-            arguments = (4, 8, 16, 50, 3, 5, 7)
-            same = torch.equal(ssamba_ops.sample_patch_mask(*arguments), reference.sample_patch_mask(*arguments))
-            yield Check("sample_patch_mask", isa, 0.0 if same else float("inf"))
+            checks = list(_checks(isa, torch.device("cpu")))
+        yield from checks
+
+
+def cuda_selftest(index: int) -> Iterator[Check]:
+    """Runs every op, forward and backward, on a GPU."""
+    device = torch.device("cuda", index)
+    return _checks(str(device), device)
+
+
+def _checks(name: str, device: torch.device) -> Iterator[Check]:
+    for op, arguments in _cases().items():
+        arguments = [x.to(device) if isinstance(x, Tensor) else x for x in arguments]
+        yield _check(op, name, partial(_error, getattr(ssamba_ops, op), getattr(reference, op), arguments))
+    yield _check("sample_patch_mask", name, partial(_mask_error, device))
+
+
+def _check(op: str, name: str, error: Callable[[], float]) -> Check:
+    try:
+        return Check(op, name, error())
+    except RuntimeError as failure:
+        return Check(op, name, float("inf"), str(failure).splitlines()[0])
+
+
+def _mask_error(device: torch.device) -> float:
+    arguments = (4, 8, 16, 50, 3, 5, 7)
+    mask = ssamba_ops.sample_patch_mask(*arguments, device=device).cpu()
+    return 0.0 if torch.equal(mask, reference.sample_patch_mask(*arguments)) else float("inf")
 
 
 def _cases() -> dict[str, list]:

@@ -15,5 +15,5 @@ cmake --install $build --prefix $package/ssamba_ops >/dev/null
 runtime="$(${CXX:-c++} -print-file-name=libasan.so) $(${CXX:-c++} -print-file-name=libubsan.so)"
 # Tests that compile with torch.compile start compilers, which the preloaded sanitizer would slow down to no purpose.
 LD_PRELOAD="$runtime" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-  PYTHONPATH="$PWD/$package" "$python" -m pytest tests/ops -p no:xdist -o pythonpath="$package python" \
+  PYTHONPATH="$PWD/$package" "$python" -m pytest tests/ops -p no:xdist -o pythonpath="$package python tests/simt" \
   -k "not compiles and not opcheck and not different_code" "${@:2}"

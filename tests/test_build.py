@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import ssamba_ops
-from ssamba_ops import _C
+from ssamba_ops import _C, _library
 
 PACKAGE = Path(ssamba_ops.__file__).parent
 LIBRARY = PACKAGE / _C.cpu_library
@@ -33,6 +33,45 @@ def test_library_is_tied_to_no_torch_version():
     assert "STABLE" in audit.stdout
     assert "unstable=0" in audit.stdout
     assert "min-torch=2.11" in audit.stdout
+
+
+@pytest.mark.parametrize(
+    ("capability", "archs", "supported"),
+    [
+        ((9, 0), ["80", "90"], True),
+        ((8, 9), ["80", "90"], True),  # runs what was built for 8.0
+        ((8, 0), ["86", "90"], False),
+        ((7, 5), ["80", "90"], False),
+        ((12, 0), ["80", "90"], True),  # compiles the PTX of the last
+        ((10, 3), ["80", "100", "120"], True),
+        ((11, 0), ["80", "100", "120"], False),
+    ],
+)
+def test_which_gpus_a_build_serves(capability, archs, supported):
+    advice = _library.unsupported(capability, archs)
+    if supported:
+        assert advice is None
+    else:
+        major, minor = capability
+        assert f"has compute capability {major}.{minor}, and the kernels were built for {', '.join(archs)}" in advice
+        assert f"SSAMBA_CUDA_ARCHS={major}{minor} pip install" in advice
+
+
+def test_a_damaged_library_of_cuda_kernels_leaves_the_cpu(tmp_path, monkeypatch):
+    (tmp_path / "libssamba_cuda.so").write_bytes(b"not a library")
+    monkeypatch.setattr(_library, "HERE", tmp_path)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(_C, "cuda_library", "libssamba_cuda.so")
+    with pytest.warns(UserWarning, match=r"runs on the CPU only: the library of CUDA kernels .* does not load .*nvcc"):
+        why = _library._load_cuda()
+    monkeypatch.setattr(_library, "why_no_cuda", why)
+    assert "does not load" in _library.cuda_problem()
+
+
+def test_a_build_without_cuda_kernels_says_how_to_get_them(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(_C, "cuda_library", "")
+    assert "built without CUDA kernels. Reinstall with `SSAMBA_CUDA=1 pip install .`" in _library._load_cuda()
 
 
 def test_every_op_is_registered():

@@ -6,9 +6,13 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from importlib.util import find_spec
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from ssamba_ops.selftest import Check
 
 # What each optional package is for, and the extra that brings it.
 OPTIONAL = {
@@ -81,7 +85,8 @@ def _version(name: str) -> str | None:
 def _kernels(stream: TextIO, advice: list[str]) -> None:
     try:
         from ssamba_ops import _C, current_cpu_isa
-        from ssamba_ops.selftest import TOLERANCE, selftest
+        from ssamba_ops._library import cuda_problem
+        from ssamba_ops.selftest import cuda_selftest, selftest
     except ImportError as error:
         advice.append(str(error))
         return
@@ -89,15 +94,28 @@ def _kernels(stream: TextIO, advice: list[str]) -> None:
 
     print(f"built with       {_C.compiler}, torch {_C.torch_headers} headers", file=stream)
     print(f"CPU kernels      {', '.join(_C.cpu_isa_levels)}; this processor runs {current_cpu_isa()}", file=stream)
+    problem = cuda_problem()
     print(f"CUDA kernels     {', '.join(_C.cuda_archs) or 'not built'}", file=stream)
+    print(f"GPUs             {problem or torch.cuda.device_count()}", file=stream)
     print(f"threads          {torch.get_num_threads()}", file=stream)
+    if problem and torch.cuda.device_count():
+        advice.append(problem)
     started = time.perf_counter()
-    for check in selftest():
-        verdict = "ok" if check.passed else "WRONG"
+    _compare(selftest(), stream, advice)
+    for index in range(0 if problem else torch.cuda.device_count()):
+        _compare(cuda_selftest(index), stream, advice)
+    print(f"self-test        done in {time.perf_counter() - started:.1f} s", file=stream)
+
+
+def _compare(checks: Iterable[Check], stream: TextIO, advice: list[str]) -> None:
+    from ssamba_ops.selftest import TOLERANCE
+
+    for check in checks:
+        verdict = "ok" if check.passed else "FAILED" if check.failure else "WRONG"
         print(f"self-test        {check.op:<18} {check.isa:<9} {verdict}, error {check.error:.1e}", file=stream)
         if not check.passed:
+            found = check.failure or f"is off by {check.error:.1e}, more than {TOLERANCE:.0e}"
             advice.append(
-                f"{check.op} on {check.isa} is off by {check.error:.1e}, more than {TOLERANCE:.0e}: do not use it; "
+                f"{check.op} on {check.isa}: {found}: do not use it; "
                 "rebuild with `pip install --force-reinstall --no-cache-dir .` and report it if that does not help."
             )
-    print(f"self-test        done in {time.perf_counter() - started:.1f} s", file=stream)

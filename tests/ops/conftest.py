@@ -1,7 +1,35 @@
+import contextlib
+import zlib
+
 import pytest
 import torch
 
+import emulator
+import machine as machines
 import ssamba_ops
+
+
+def pytest_generate_tests(metafunc):
+    """A test runs once on every machine; one that asks for `isa`, once on every instruction set.
+
+    Tests marked `host` are about the CPU.
+    """
+    if metafunc.definition.get_closest_marker("host"):
+        return
+    chosen = machines.machines(asked_for_cuda="cuda" in metafunc.config.getoption("markexpr"))
+    if "isa" in metafunc.fixturenames:
+        metafunc.parametrize(("machine", "isa"), chosen, indirect=True)
+    else:
+        one_each = {getattr(case, "values", case)[0]: case for case in chosen}
+        names = [pytest.param(name, marks=getattr(case, "marks", ())) for name, case in one_each.items()]
+        metafunc.parametrize("machine", names, indirect=True)
+
+
+def pytest_collection_modifyitems(items):
+    if emulator.LIBRARY is not None:
+        for item in items:
+            if item.get_closest_marker("host"):
+                item.add_marker(pytest.mark.skip(reason="about the CPU, not the emulated GPU"))
 
 
 @pytest.fixture(autouse=True)
@@ -12,9 +40,30 @@ def poisoned_outputs():
     torch.use_deterministic_algorithms(False)
 
 
-@pytest.fixture(params=ssamba_ops.available_cpu_isas())
+@pytest.fixture(scope="session")
+def emulated_gpu():
+    library = emulator.load()
+    with emulator.emulated(machines.KERNELS):
+        yield library
+
+
+@pytest.fixture(autouse=True)
+def machine(request):
+    """Where the test runs. On the emulated GPU each test has an order of threads of its own."""
+    name = getattr(request, "param", "cpu")
+    if name == "emulated":
+        seed = zlib.crc32(request.node.nodeid.encode()) % len(emulator.SEEDS)
+        request.getfixturevalue("emulated_gpu").ssamba_simt_seed(emulator.SEEDS[seed])
+    with machines.on_gpu() if name == "cuda" else contextlib.nullcontext():
+        yield name
+
+
+@pytest.fixture
 def isa(request):
-    """Runs a test once on every instruction set that this machine has."""
+    """The instruction set that the test runs on, if it runs on the CPU."""
+    if request.param in ("emulated", "cuda"):
+        yield request.param
+        return
     with ssamba_ops.cpu_isa(request.param):
         assert ssamba_ops.current_cpu_isa() == request.param
         yield request.param

@@ -7,7 +7,8 @@ import itertools
 import torch
 from torch import Tensor
 
-# (B, L, D, N, G). Tiles are 32 tokens, vectors 2 to 16 channels, states go in blocks of 16, 8, 4 and 1.
+# (B, L, D, N, G). Tiles are 32 tokens, vectors 2 to 16 channels, states go in blocks of 16, 8, 4 and 1. On a GPU tiles
+# are 16 tokens, and the channels, with their number of clips, decide how many lanes share a channel.
 SIZES = [
     (0, 5, 4, 16, 1),
     (2, 0, 4, 16, 1),
@@ -20,6 +21,9 @@ SIZES = [
     (3, 64, 24, 21, 3),
     (1, 7, 130, 5, 1),
     (1, 40, 6, 256, 1),
+    (2, 18, 8, 16, 1),
+    (2, 18, 16, 16, 1),
+    (2, 18, 64, 16, 1),
 ]
 OPTIONS = list(itertools.product([False, True], repeat=3))  # D, z, delta_bias; softplus goes with delta_bias
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from conv_cases import SIZES, check_conv, conv_inputs
+from machine import device
 from scan_cases import DTYPES, as_float64, as_leaves, random_lengths
 from ssamba_ops import bi_conv1d, causal_conv1d, reference
 
@@ -148,7 +149,7 @@ def test_same_bits_every_time_whatever_the_number_of_threads(dtype):
 
 def test_autocast_casts_activations_only():
     inputs = as_leaves(conv_inputs((2, 40, 20, 4), directions=True))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device().type, torch.bfloat16):
         out = bi_conv1d(**inputs, silu=True)
     assert torch.equal(out, bi_conv1d(**inputs | {"x": inputs["x"].detach().bfloat16()}, silu=True))
     out.float().sum().backward()
@@ -179,7 +180,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_named(case):
+def test_bad_input_is_named(case, machine):
+    if machine == "cuda" and case in ("lengths negative", "lengths beyond"):
+        pytest.skip("the kernels bound lengths on a GPU: reading them before the launch would wait for it")
     change, message = BAD[case]
     inputs = conv_inputs((2, 10, 6, 4), directions=True)
     with pytest.raises(RuntimeError, match=f"bi_conv1d: {message}"):

@@ -6,6 +6,8 @@ import torch
 import ssamba_ops
 from scan_cases import scan_inputs
 
+pytestmark = pytest.mark.host
+
 
 def test_levels_are_ordered_and_restored():
     before = ssamba_ops.current_cpu_isa()

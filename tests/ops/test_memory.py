@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.host
 ROOT = Path(__file__).parents[2]
 STEP = """
 import re, sys, torch

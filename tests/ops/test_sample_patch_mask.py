@@ -4,9 +4,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssamba_ops import reference, sample_patch_mask
+import ssamba_ops
+from machine import device
+from ssamba_ops import reference
 
 PUBLISHED = (8, 64)  # rows, cols of a 128 x 1024 spectrogram in patches of 16 x 16
+
+
+def sample_patch_mask(*arguments, **named):
+    return ssamba_ops.sample_patch_mask(*arguments, **named, device=device()).cpu()
 
 
 @pytest.mark.parametrize(
@@ -106,8 +112,23 @@ def test_squares_have_the_sides_asked_for(max_cluster):
     assert abs(whole.float().mean() - expected) < 5 * (expected * (1 - expected) / clips) ** 0.5
 
 
+@pytest.mark.host
+def test_without_a_device_is_drawn_on_the_cpu():
+    mask = ssamba_ops.sample_patch_mask(3, *PUBLISHED, 300, 3, 5, 7)
+    assert mask.is_cpu
+    assert torch.equal(mask, ssamba_ops.sample_patch_mask(3, *PUBLISHED, 300, 3, 5, 7, device="cpu"))
+    with pytest.raises(RuntimeError, match="sample_patch_mask: rows is 0; expected 1 to"):
+        ssamba_ops.sample_patch_mask(2, 0, 6, 5, 1, 2, 0)
+
+
+def test_large_grids_match_reference():
+    arguments = (2, 101, 100, 3000, 3, 20, 5)
+    assert torch.equal(sample_patch_mask(*arguments), reference.sample_patch_mask(*arguments))
+
+
 def test_opcheck_and_compile():
     torch.library.opcheck(torch.ops.ssamba.sample_patch_mask.default, (2, 4, 6, 5, 1, 2, 3))
+    torch.library.opcheck(torch.ops.ssamba.sample_patch_mask.like, (torch.empty(0), 2, 4, 6, 5, 1, 2, 3))
     compiled = torch.compile(lambda: sample_patch_mask(2, 4, 6, 5, 1, 2, 3).sum(1), fullgraph=True)
     assert compiled().tolist() == [5, 5]
 

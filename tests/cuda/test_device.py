@@ -1,0 +1,156 @@
+"""What only a GPU has: streams, graphs, several devices, and tensors beyond 32-bit indices. The ops' values are checked
+in tests/ops, which `pytest -m cuda` runs on the device as well."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import ssamba_ops
+from ssamba_ops.selftest import cuda_selftest
+
+pytestmark = pytest.mark.cuda
+
+SLOW_CYCLES = 50_000_000
+
+
+def inputs(device: str = "cuda", length: int = 300) -> dict[str, tuple]:
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator).to(device)
+
+    B, L, D, N = 2, length, 64, 16
+    scan = [normal(2, B, L, D), normal(2, B, L, D), -normal(2, D, N).abs(), normal(2, B, L, N), normal(2, B, L, N)]
+    options = (normal(2, D), normal(B, L, D), normal(2, D), True)
+    one = [x[0] for x in scan]
+    return {
+        "bi_scan": (*scan, *options),
+        "selective_scan": (*one, options[0][0], options[1], options[2][0], True, normal(B, D, N)),
+        "causal_conv1d": (normal(B, L, D), normal(D, 4), normal(D), True, normal(B, 3, D)),
+        "bi_conv1d": (normal(B, L, D), normal(2, D, 4), normal(2, D), True),
+        "patch_mask": (normal(B, L, D), normal(B, L) > 0, normal(D), normal(L, D)),
+    }
+
+
+OPS = ("bi_scan", "selective_scan", "causal_conv1d", "bi_conv1d", "patch_mask")
+
+
+def step(op: str, arguments: tuple) -> list[torch.Tensor]:
+    """Result and gradients."""
+    leaves = [
+        x.detach().clone().requires_grad_() if isinstance(x, torch.Tensor) and x.is_floating_point() else x
+        for x in arguments
+    ]
+    out = getattr(ssamba_ops, op)(*leaves)
+    out = out if isinstance(out, tuple) else (out,)
+    wanted = [x for x in leaves if isinstance(x, torch.Tensor) and x.requires_grad]
+    return [*(x.detach() for x in out), *torch.autograd.grad([x.square().sum() for x in out], wanted)]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_selftest_passes_on_every_gpu():
+    for index in range(torch.cuda.device_count()):
+        assert [check for check in cuda_selftest(index) if not check.passed] == []
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_runs_on_the_current_stream(op):
+    """Inputs that a slow stream has not written yet: an op on another stream would read what was there before."""
+    arguments = inputs()[op]
+    expected = step(op, arguments)
+    late = [torch.zeros_like(x) if isinstance(x, torch.Tensor) else x for x in arguments]
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(SLOW_CYCLES)
+        for to, x in zip(late, arguments, strict=True):
+            if isinstance(x, torch.Tensor):
+                to.copy_(x)
+        result = step(op, late)
+    stream.synchronize()
+    assert same(result, expected)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_graph_replays(op):
+    """A captured training step, replayed on new values: nothing synchronises and nothing is left on the host."""
+    arguments = inputs()[op]
+    held = [x.clone() if isinstance(x, torch.Tensor) else x for x in arguments]
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        step(op, held)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step(op, held)
+    for scale in (1.0, 0.5):
+        changed = [x * scale if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in arguments]
+        for to, x in zip(held, changed, strict=True):
+            if isinstance(x, torch.Tensor):
+                to.copy_(x)
+        graph.replay()
+        assert same(captured, step(op, changed))
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_does_not_wait_for_the_device(op):
+    arguments = inputs()[op]
+    step(op, arguments)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step(op, arguments)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_another_device_than_the_current(op):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    assert torch.cuda.current_device() == 0
+    result = step(op, inputs("cuda:1")[op])
+    assert {x.device.index for x in result} == {1}
+    assert torch.cuda.current_device() == 0
+    assert same([x.cpu() for x in result], [x.cpu() for x in step(op, inputs()[op])])
+
+
+def test_lengths_beyond_the_tokens_are_bounded():
+    """Checking them before the launch would wait for the device."""
+    x, weight, bias, silu = inputs()["bi_conv1d"]
+    given = torch.tensor([x.shape[1] + 5, -3], device="cuda")
+    bounded = given.clamp(0, x.shape[1])
+    out, expected = (ssamba_ops.bi_conv1d(x, weight, bias, silu, lengths) for lengths in (given, bounded))
+    assert torch.equal(out, expected)
+
+
+def test_tensors_on_two_devices_are_refused():
+    x, weight, bias, silu = inputs()["bi_conv1d"]
+    with pytest.raises(RuntimeError, match="bi_conv1d: bias is on another device than x"):
+        ssamba_ops.bi_conv1d(x, weight, bias.cpu(), silu)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_more_elements_than_a_32_bit_index_counts(dtype):
+    """2^31 elements and some; the last tokens are compared with those of the last tokens alone."""
+    channels, tail = 1024, 64
+    length = 2**31 // channels + 100
+    if torch.cuda.mem_get_info()[0] < 4 * length * channels * dtype.itemsize:
+        pytest.skip("needs memory for four tensors of 2^31 elements")
+    x = torch.zeros(1, length, channels, dtype=dtype, device="cuda")
+    x[:, -2 * tail :] = torch.randn(1, 2 * tail, channels, generator=torch.Generator().manual_seed(0)).to(x)
+    weight = torch.randn(channels, 4, generator=torch.Generator().manual_seed(1)).cuda()
+    out = ssamba_ops.causal_conv1d(x, weight, silu=True)
+    expected = ssamba_ops.causal_conv1d(x[:, -2 * tail :].contiguous(), weight, silu=True)
+    assert torch.equal(out[:, -tail:], expected[:, -tail:])
+    del out
+    mask = torch.zeros(1, length, dtype=torch.bool, device="cuda")
+    mask[:, -1] = True
+    token = torch.ones(channels, device="cuda")
+    masked = ssamba_ops.patch_mask(x, mask, token)
+    assert (masked[:, -1] == 1).all()
+    assert torch.equal(masked[:, -tail:-1], x[:, -tail:-1])

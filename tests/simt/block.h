@@ -1,0 +1,48 @@
+// One block of threads: each a fiber, taken in an order that a seed shuffles, until all have left the kernel.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <source_location>
+#include <string>
+
+#include "vector_types.h"
+
+using SourceLine = std::source_location;
+
+inline uint3 threadIdx, blockIdx;
+inline dim3 blockDim, gridDim;
+constexpr int warpSize = 32;
+
+// Waits for all threads of the block, all at the same place.
+void __syncthreads(SourceLine where = SourceLine::current());
+
+namespace simt {
+
+// Runs a kernel, or throws with its name and what it did wrong. `kernel` is its address, from which its name is found.
+void launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& body);
+
+// The block's shared memory. Fails if it is smaller than what is asked for, or less aligned.
+void* shared_bytes(std::size_t bytes, std::size_t alignment);
+
+// Ends the launch with a report on the running thread.
+[[noreturn]] void fail(const std::string& what, const SourceLine& where);
+
+// What a warp's threads do together.
+enum class Meeting { sync, shuffle, ballot };
+const char* meeting_name(Meeting meeting);
+
+// Waits until all lanes of `mask` have come to the same meeting; the last to come calls finish(), which sees what every
+// lane brought.
+struct Brought {
+  std::uint64_t value = 0;
+  int source = 0;  // the lane whose value is asked for
+};
+std::uint64_t meet(Meeting meeting, unsigned mask, Brought brought, const SourceLine& where);
+
+// Lanes of the running thread's warp that have not left the kernel.
+unsigned active_lanes();
+int lane();
+
+}  // namespace simt

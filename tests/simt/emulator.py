@@ -1,0 +1,42 @@
+"""The emulated GPU in the place of the CPU: torch.ops.ssamba on CPU tensors runs the CUDA kernels' source."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+from ssamba_ops.selective_scan import CHECKPOINT_TOKENS
+
+LIBRARY = os.environ.get("SSAMBA_SIMT")  # set by run.sh
+SEEDS = (0, 1, 2)  # an even seed lets all threads advance together, an odd one lets warps run ahead
+
+
+def load() -> ctypes.CDLL:
+    torch.ops.load_library(LIBRARY)
+    library = ctypes.CDLL(LIBRARY)
+    library.ssamba_simt_seed.argtypes = [ctypes.c_uint64]
+    return library
+
+
+@contextlib.contextmanager
+def emulated(ops: list[str]) -> Iterator[None]:
+    """Within the block `torch.ops.ssamba.<op>` is `torch.ops.ssamba_simt.<op>` for CPU tensors; the rest stays."""
+    library = torch.library.Library("ssamba", "IMPL", "CPU")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Warning only once for all operators")
+        for op in ops:
+            packet, _, overload = op.partition(".")
+            kernel = getattr(getattr(torch.ops.ssamba_simt, packet), overload or "default")
+            library.impl(op, kernel, allow_override=True)
+    cpu_tokens = CHECKPOINT_TOKENS["cpu"]
+    CHECKPOINT_TOKENS["cpu"] = CHECKPOINT_TOKENS["cuda"]
+    try:
+        yield
+    finally:
+        CHECKPOINT_TOKENS["cpu"] = cpu_tokens
+        library._destroy()
