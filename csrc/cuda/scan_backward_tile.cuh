@@ -14,8 +14,8 @@ struct BackwardTile {
   alignas(16) acc_t slope[kTileTokens][kChannels];  // of softplus, if asked for
   alignas(16) acc_t dy[kTileTokens][kChannels];
   alignas(16) acc_t y[kTileTokens][kChannels];
-  alignas(16) acc_t w_A[kTileTokens][kChannels];  // w . A log2(e)
-  alignas(16) acc_t g_B[kTileTokens][kChannels];  // g . B
+  alignas(16) acc_t w_A[kTileTokens][kChannels];    // w . A log2(e)
+  alignas(16) acc_t g_B[kTileTokens][kChannels];    // g . B
   alignas(16) acc_t dD[kTileTokens][kChannels];     // of all tiles so far, by turn
   alignas(16) acc_t dbias[kTileTokens][kChannels];  // likewise
   StagedProjections<acc_t> projections;
@@ -42,9 +42,12 @@ struct BackwardInputs {
   bool gated;
 
   __device__ BackwardInputs(const ScanBackwardArgs& args, const Share<Layout>& me)
-      : u(channel_column<const in_t>(args.u, me)), delta(channel_column<const in_t>(args.delta, me)),
-        dout(channel_column<const in_t>(args.dout, me)), z(channel_column<const in_t>(args.z, me)),
-        projections(args, me, 0), gated(args.z.data) {}
+      : u(channel_column<const in_t>(args.u, me)),
+        delta(channel_column<const in_t>(args.delta, me)),
+        dout(channel_column<const in_t>(args.dout, me)),
+        z(channel_column<const in_t>(args.z, me)),
+        projections(args, me, 0),
+        gated(args.z.data) {}
 
   __device__ __forceinline__ BackwardFetched<in_t, Layout> fetch(const Share<Layout>& me, PackAccess access,
                                                                  int start) const {
