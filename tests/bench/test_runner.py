@@ -30,7 +30,7 @@ def started(monkeypatch):
 
 def run(providers, budget=3600.0, longest=3600.0):
     cases = Plan(parts=["encoder"], tokens=LENGTHS, providers=providers).cases()
-    rows = runner.run_cases(cases, 2, budget, longest, lambda line: None)
+    rows = runner.run_cases(cases, 2, budget, longest)
     return {(row["provider"], row["tokens"]): (row["status"], row.get("why", "")) for row in rows}
 
 
