@@ -13,7 +13,7 @@ BEGIN, END = "<!-- benchmarks: begin (written by ssamba bench) -->", "<!-- bench
 Row = dict[str, Any]
 TITLES = {
     "encoder": "Encoder forward",
-    "pretraining": "Pretraining step: 8 clips, 512 patches, 400 hidden",
+    "pretraining": "Pretraining step: clips of 512 patches, 400 hidden",
     "ops": "Ops",
     "features": "Log-mel of 16 clips of 10.24 s on one core",
     "loading": "Loading 64 wav files of 10.24 s",
