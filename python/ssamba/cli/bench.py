@@ -54,7 +54,8 @@ def run(args: Namespace) -> int:
     settings = make_settings(BenchSettings, args)
     out = Path(settings.out)
     from ..bench.charts import write_charts
-    from ..bench.report import readme_part, report, write_readme_part
+    from ..bench.readme_section import replace_section
+    from ..bench.report import BEGIN, END, readme_part, report
     from ..bench.results import new_results, read_results, write_results
 
     if not settings.report:
@@ -71,7 +72,7 @@ def run(args: Namespace) -> int:
     (out / "bench.md").write_text(text, encoding="utf-8")
     pictures = write_charts(results, out)
     if settings.readme:
-        write_readme_part(Path(settings.readme), readme_part(results))
+        replace_section(Path(settings.readme), BEGIN, END, readme_part(results))
     print(text)
     print("\n".join(map(str, [out / "results.json", out / "bench.md", *pictures])))
     return 1 if any(row["status"] == "failed" for row in results["rows"]) else 0
