@@ -1,6 +1,6 @@
-// selective_scan, bi_scan and their gradients, from tensors to launches, for every device: both are the same kernel with
-// one or two directions. A Device is made from the tensor whose place it works in; it knows how many tokens lie between
-// two checkpoints, chooses splits, launches kernels and adds partial sums.
+// selective_scan, bi_scan and their gradients, from tensors to launches, for every device: both are the same kernel
+// with one or two directions. A Device is made from the tensor whose place it works in; it knows how many tokens lie
+// between two checkpoints, chooses splits, launches kernels and adds partial sums.
 #pragma once
 
 #include <tuple>
@@ -29,8 +29,7 @@ int64_t checkpoint_count(const ScanTensors& s) {
 template <class Device>
 ScanResult scan_forward(const ScanTensors& s, bool keep_checkpoints) {
   Tensor out = empty({s.batch, s.length, s.channels}, s.u.scalar_type(), s.u);
-  Tensor last_state =
-      s.bidirectional ? empty({0}, s.acc(), s.u) : empty({s.batch, s.channels, s.state}, s.acc(), s.u);
+  Tensor last_state = s.bidirectional ? empty({0}, s.acc(), s.u) : empty({s.batch, s.channels, s.state}, s.acc(), s.u);
   const int64_t kept = keep_checkpoints ? checkpoint_count<Device>(s) : 0;
   Tensor checkpoints = empty({s.directions(), s.batch, kept, s.state, s.channels}, s.acc(), s.u);
   ScanForwardArgs args{};
@@ -51,7 +50,7 @@ Tensor sum_first(const Device& device, const Tensor& partial, const Tensor& like
 
 template <class Device>
 ScanGradients scan_backward(const ScanTensors& s, const Tensor& dout_given, const OptionalTensor& dlast_state,
-                              const Tensor& checkpoints_given) {
+                            const Tensor& checkpoints_given) {
   const char* op = s.op;
   check_shape(op, "checkpoints", checkpoints_given,
               {s.directions(), s.batch, checkpoint_count<Device>(s), s.state, s.channels}, "(R, B, K, N, D)");
@@ -106,25 +105,26 @@ ScanGradients scan_backward(const ScanTensors& s, const Tensor& dout_given, cons
           dinitial};
 }
 
-inline ScanTensors check_bi_scan(const char* op, const Tensor& u, const Tensor& delta, const Tensor& A,
-                                 const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
-                                 const OptionalTensor& delta_bias, bool delta_softplus,
-                                 const OptionalTensor& lengths) {
+inline ScanTensors check_bi_scan(const char* op, const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B,
+                                 const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
+                                 const OptionalTensor& delta_bias, bool delta_softplus, const OptionalTensor& lengths) {
   return check_scan(op, true, false, delta_softplus, u, delta, A, B, C, D, z, delta_bias, std::nullopt, lengths);
 }
 
 template <class Device>
 Tensor bi_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, OptionalTensor D, OptionalTensor z,
-                      OptionalTensor delta_bias, bool delta_softplus, OptionalTensor lengths) {
-  return scan_forward<Device>(check_bi_scan("bi_scan", u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths), false).out;
+               OptionalTensor delta_bias, bool delta_softplus, OptionalTensor lengths) {
+  return scan_forward<Device>(check_bi_scan("bi_scan", u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths),
+                              false)
+      .out;
 }
 
 template <class Device>
-std::tuple<Tensor, Tensor> bi_scan_forward(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C,
-                                                  OptionalTensor D, OptionalTensor z, OptionalTensor delta_bias,
-                                                  bool delta_softplus, OptionalTensor lengths) {
-  const ScanResult result =
-      scan_forward<Device>(check_bi_scan("bi_scan", u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths), true);
+std::tuple<Tensor, Tensor> bi_scan_forward(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, OptionalTensor D,
+                                           OptionalTensor z, OptionalTensor delta_bias, bool delta_softplus,
+                                           OptionalTensor lengths) {
+  const ScanResult result = scan_forward<Device>(
+      check_bi_scan("bi_scan", u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths), true);
   return {result.out, result.checkpoints};
 }
 
@@ -132,31 +132,30 @@ template <class Device>
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> bi_scan_backward(
     Tensor dout, Tensor checkpoints, Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, OptionalTensor D,
     OptionalTensor z, OptionalTensor delta_bias, bool delta_softplus, OptionalTensor lengths) {
-  const ScanGradients g =
-      scan_backward<Device>(check_bi_scan("bi_scan_backward", u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths), dout,
-               std::nullopt, checkpoints);
+  const ScanGradients g = scan_backward<Device>(
+      check_bi_scan("bi_scan_backward", u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths), dout,
+      std::nullopt, checkpoints);
   return {g.du, g.ddelta, g.dA, g.dB, g.dC, g.dD, g.dz, g.ddelta_bias};
 }
 
 template <class Device>
-std::tuple<Tensor, Tensor> selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C,
-                                                 OptionalTensor D, OptionalTensor z, OptionalTensor delta_bias,
-                                                 bool delta_softplus, OptionalTensor initial_state, bool reverse,
-                                                 OptionalTensor lengths) {
-  const ScanResult result = scan_forward<Device>(check_scan("selective_scan", false, reverse, delta_softplus, u, delta, A, B, C, D,
-                                               z, delta_bias, initial_state, lengths),
-                                    false);
+std::tuple<Tensor, Tensor> selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, OptionalTensor D,
+                                          OptionalTensor z, OptionalTensor delta_bias, bool delta_softplus,
+                                          OptionalTensor initial_state, bool reverse, OptionalTensor lengths) {
+  const ScanResult result = scan_forward<Device>(check_scan("selective_scan", false, reverse, delta_softplus, u, delta,
+                                                            A, B, C, D, z, delta_bias, initial_state, lengths),
+                                                 false);
   return {result.out, result.last_state};
 }
 
 template <class Device>
-std::tuple<Tensor, Tensor, Tensor> selective_scan_forward(
-    Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, OptionalTensor D, OptionalTensor z,
-    OptionalTensor delta_bias, bool delta_softplus, OptionalTensor initial_state, bool reverse,
-    OptionalTensor lengths) {
-  const ScanResult result = scan_forward<Device>(check_scan("selective_scan", false, reverse, delta_softplus, u, delta, A, B, C, D,
-                                               z, delta_bias, initial_state, lengths),
-                                    true);
+std::tuple<Tensor, Tensor, Tensor> selective_scan_forward(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C,
+                                                          OptionalTensor D, OptionalTensor z, OptionalTensor delta_bias,
+                                                          bool delta_softplus, OptionalTensor initial_state,
+                                                          bool reverse, OptionalTensor lengths) {
+  const ScanResult result = scan_forward<Device>(check_scan("selective_scan", false, reverse, delta_softplus, u, delta,
+                                                            A, B, C, D, z, delta_bias, initial_state, lengths),
+                                                 true);
   return {result.out, result.last_state, result.checkpoints};
 }
 

@@ -49,8 +49,8 @@ __device__ __forceinline__ float fast_exp2(float x) {
   return result;
 }
 
-// The same value, of which the compiler no longer knows that it does not change in a loop: it computes what follows from
-// it where it is used, instead of keeping it in registers.
+// The same value, of which the compiler no longer knows that it does not change in a loop: it computes what follows
+// from it where it is used, instead of keeping it in registers.
 __device__ __forceinline__ int forgotten(int x) {
   asm volatile("" : "+r"(x));
   return x;

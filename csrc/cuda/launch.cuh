@@ -61,7 +61,9 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
         cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
     if (error != cudaSuccess) refuse_launch(function, error);
   }
-  kernel<<<grid, block, shared_bytes, stream> > >(arguments...);
+  // clang-format off
+  kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+  // clang-format on
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess) refuse_launch(function, error);
 }

@@ -7,8 +7,8 @@
 
 namespace ssamba {
 
-// How a thread's packs are read and written: `count` elements of them exist, and they go in one access if they are whole,
-// that is, full and at multiples of a pack's size; otherwise element by element.
+// How a thread's packs are read and written: `count` elements of them exist, and they go in one access if they are
+// whole, that is, full and at multiples of a pack's size; otherwise element by element.
 struct PackAccess {
   int count;
   bool whole;

@@ -1,10 +1,10 @@
 // What the forward and the backward scan share: how a block's threads divide the work, and a tile of its inputs.
 //
-// A block owns one clip, some neighbouring channels of one group, and all directions, each with threads of its own. Time
-// is cut into tiles of 16 tokens. A tile is handled twice over: as loaders, threads take a pack of channels of one token
-// from memory to shared memory and back; as walkers, kLanes threads share a channel's states and go through the tile.
-// In shared memory a tile lies in the order of the walk, so that a walk knows no direction, and tokens behind the clip's
-// end have steps of zero, which leave a state as it is.
+// A block owns one clip, some neighbouring channels of one group, and all directions, each with threads of its own.
+// Time is cut into tiles of 16 tokens. A tile is handled twice over: as loaders, threads take a pack of channels of one
+// token from memory to shared memory and back; as walkers, kLanes threads share a channel's states and go through the
+// tile. In shared memory a tile lies in the order of the walk, so that a walk knows no direction, and tokens behind the
+// clip's end have steps of zero, which leave a state as it is.
 #pragma once
 
 #include "../selective_scan.h"
@@ -21,19 +21,17 @@ constexpr int kBlockStates = 16;  // walked at once; more are taken block by blo
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
-SSAMBA_HOST_DEVICE inline int state_blocks(const ScanArgs& args) {
-  return int(ceil_divide(args.state, kBlockStates));
-}
+SSAMBA_HOST_DEVICE inline int state_blocks(const ScanArgs& args) { return int(ceil_divide(args.state, kBlockStates)); }
 
 // kLanes lanes share a channel's states, kThreads threads belong to one direction. All other sizes follow.
 template <int lanes, int threads>
 struct ScanLayout {
   static constexpr int kLanes = lanes;
   static constexpr int kThreads = threads;
-  static constexpr int kStates = kBlockStates / kLanes;                // of one lane
-  static constexpr int kChannels = kThreads / kLanes;                  // of one block
-  static constexpr int kWarpChannels = kWarp / kLanes;                 // of one warp
-  static constexpr int kPack = kTileTokens * kChannels / kThreads;     // channels of one token that a loader takes
+  static constexpr int kStates = kBlockStates / kLanes;             // of one lane
+  static constexpr int kChannels = kThreads / kLanes;               // of one block
+  static constexpr int kWarpChannels = kWarp / kLanes;              // of one warp
+  static constexpr int kPack = kTileTokens * kChannels / kThreads;  // channels of one token that a loader takes
   static constexpr int kProjection = kTileTokens * kBlockStates / kThreads;  // states of B, and of C, that it takes
   static_assert(kWarpChannels >= 1 && kPack >= 1 && kProjection >= 1 && kThreads % kWarp == 0);
 };
@@ -42,9 +40,9 @@ struct ScanLayout {
 template <class Layout>
 struct Share {
   int batch, group, split;
-  int channel;      // the block's first
-  int channels;     // of the block's that exist
-  int length;       // of the clip
+  int channel;   // the block's first
+  int channels;  // of the block's that exist
+  int length;    // of the clip
   bool reverse;
 
   __device__ explicit Share(const ScanArgs& args) {

@@ -98,7 +98,7 @@ __device__ __forceinline__ void store_channel_sums(void* to, const acc_t (&turns
 
 // kOneBlock: there are no more states than a block has.
 template <typename in_t, class Layout, bool kOneBlock>
-__global__ void __launch_bounds__(2 * Layout::kThreads) 
+__global__ void __launch_bounds__(2 * Layout::kThreads, 1)
     selective_scan_backward_kernel(const ScanBackwardArgs args, const Scratch scratch) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;

@@ -49,8 +49,10 @@ struct ForwardInputs {
   ProjectionColumns<in_t, Layout> projections;
 
   __device__ ForwardInputs(const ScanArgs& args, const Share<Layout>& me)
-      : u(channel_column<const in_t>(args.u, me)), delta(channel_column<const in_t>(args.delta, me)),
-        z(channel_column<const in_t>(args.z, me)), projections(args, me, 0) {}
+      : u(channel_column<const in_t>(args.u, me)),
+        delta(channel_column<const in_t>(args.delta, me)),
+        z(channel_column<const in_t>(args.z, me)),
+        projections(args, me, 0) {}
 
   __device__ __forceinline__ ForwardFetched<in_t, Layout> fetch(const Share<Layout>& me, PackAccess access,
                                                                 int start) const {
@@ -112,7 +114,7 @@ __device__ __forceinline__ void store_checkpoint(const ScanForwardArgs& args, co
 
 // kOneBlock: there are no more states than a block has.
 template <typename in_t, class Layout, bool kOneBlock>
-__global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 4) 
+__global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 4)
     selective_scan_kernel(const ScanForwardArgs args, const Scratch scratch) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
@@ -123,9 +125,9 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
   const int tiles = me.tiles(), blocks = kOneBlock ? 1 : state_blocks(args), turn = me.turn(me.token());
   const auto bias = load_parameter<acc_t>(args.delta_bias, args, me), skip = load_parameter<acc_t>(args.D, args, me);
   const ForwardInputs<in_t, Layout> inputs(args, me);
-  const PackAccess access = pack_access<kPack>(
-      me.channels - me.pack(), inputs.u, inputs.delta, inputs.z,
-      channel_column<const in_t>(Input{args.out.data, 0, 0, args.channels, 0}, me));
+  const PackAccess access =
+      pack_access<kPack>(me.channels - me.pack(), inputs.u, inputs.delta, inputs.z,
+                         channel_column<const in_t>(Input{args.out.data, 0, 0, args.channels, 0}, me));
   auto* waiting = static_cast<acc_t*>(scratch.waiting);
   acc_t decay[kStates], h[kStates];
 
