@@ -5,14 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test simt cuda bench bench-smoke lint format audit sanitize neon wheel clean
+.PHONY: help demo test simt cuda bench bench-ops bench-smoke lint format audit sanitize neon wheel clean
+
+CXX_SOURCES = $(shell find csrc tests python -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
 help:
 	@echo "make demo          pretrain, fine-tune and evaluate on speech made on the spot; QUICK=1 for the short run"
 	@echo "make test          the whole test suite"
 	@echo "make simt          the CUDA kernels on an emulated GPU, under the address sanitizer (part of make test)"
 	@echo "make cuda          compile the CUDA kernels for one GPU (ARCH=90); registers of each, and no spills"
-	@echo "make bench         time the ops and the model (pytest --benchmark-only)"
+	@echo "make bench         time and memory of model and ops beside their peers and floors (ssamba bench)"
+	@echo "make bench-ops     every op on more shapes (pytest --benchmark-only)"
 	@echo "make lint          ruff and clang-format in check mode;  make format applies both"
 	@echo "make audit         is the op library free of symbols that tie it to one torch?"
 	@echo "make sanitize      the op tests under the address and undefined-behaviour sanitizers"
@@ -44,6 +47,9 @@ cuda: $(VENV)/ready
 	PATH="$(abspath $(BIN)):$$PATH" tests/cuda_build.sh $(BIN)/python $(or $(ARCH),90)
 
 bench: $(VENV)/ready
+	$(BIN)/ssamba bench $(ARGS)
+
+bench-ops: $(VENV)/ready
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
 
 bench-smoke: $(VENV)/ready
@@ -52,12 +58,12 @@ bench-smoke: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 audit: $(VENV)/ready
 	$(BIN)/torch-abi-audit --check torch $(wildcard ssamba_ops/libssamba_*.so)

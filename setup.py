@@ -63,6 +63,7 @@ setup(
     packages=[
         "ssamba_ops",
         "ssamba",
+        "ssamba.bench",
         "ssamba.cli",
         "ssamba.data",
         "ssamba.data.preparers",
@@ -70,7 +71,10 @@ setup(
         "ssamba.training",
     ],
     package_dir={"ssamba": "python/ssamba", "ssamba_ops": "ssamba_ops"},
-    package_data={"ssamba_ops": ["py.typed"], "ssamba": ["py.typed", "demo/*.css", "recipes/*.yaml"]},
+    package_data={
+        "ssamba_ops": ["py.typed"],
+        "ssamba": ["py.typed", "bench/floor.cpp", "demo/*.css", "recipes/*.yaml"],
+    },
     ext_modules=[Extension("ssamba_ops._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild},
 )

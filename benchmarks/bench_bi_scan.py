@@ -1,16 +1,20 @@
 """bi_scan, forward and with its gradient: softplus, skip and gate included.
 
-`floor_ratio` is the time over the arithmetic floor measured in the same run (benchmarks/floor.py), that of the forward
+`floor_ratio` is the time over the arithmetic floor measured in the same run (ssamba.bench.floors), that of the forward
 pass, for forward + backward too.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 
-from floor import scan_floor_ns
-from scan_providers import PROVIDERS, bi_scan_inputs
+from ssamba.bench.floors import scan_floor_ns
+from ssamba.bench.scans import BOTH_DIRECTIONS, bi_scan_inputs
+
+PROVIDERS = {name: run for name, run in BOTH_DIRECTIONS.items() if name != "mambapy" or find_spec("mambapy")}
 
 # B, L, D, N. The first is the shape of the project's targets; the others are layers of tiny and base.
 SHAPES = [(1, 4096, 384, 16), (8, 513, 384, 16), (1, 22528, 384, 16), (4, 513, 1536, 16)]

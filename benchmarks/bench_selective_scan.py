@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ssamba_ops
-from scan_providers import bi_scan_inputs
+from ssamba.bench.scans import bi_scan_inputs
 from ssamba_ops import reference
 
 SHAPE = (1, 513, 384, 16)  # B, L, D, N

@@ -1,9 +1,8 @@
-"""Turns a pytest-benchmark run into tables, so that no figure is typed by hand.
+"""Turns a pytest-benchmark run of the ops into a table. The README's figures come from `ssamba bench`.
 
 pytest benchmarks --benchmark-only --benchmark-json=run.json
-python benchmarks/report.py run.json                                     # tables to read
+python benchmarks/report.py run.json                                     # a table to read
 python benchmarks/report.py run.json --save benchmarks/results/cpu.json  # what is kept of a run
-python benchmarks/report.py benchmarks/results/cpu.json --readme README.md
 python benchmarks/report.py benchmarks/results/gpu.json                  # what benchmarks/gpu.py has written
 """
 
@@ -16,15 +15,12 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-BEGIN, END = "<!-- benchmarks: begin (written by benchmarks/report.py) -->", "<!-- benchmarks: end -->"
-
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="JSON of pytest-benchmark, or what --save has kept")
     parser.add_argument("--save", type=Path, help="keep the figures, without what is private to the machine")
     parser.add_argument("--groups", default="", help="only groups whose name matches this regular expression")
-    parser.add_argument("--readme", type=Path, help="put the tables between the marks in this file")
     arguments = parser.parse_args(argv)
     run = json.loads(arguments.run.read_text())
     run = kept(run) if "benchmarks" in run else run
@@ -32,15 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments.save.parent.mkdir(parents=True, exist_ok=True)
         arguments.save.write_text(json.dumps(run, indent=1) + "\n")
     run = run | {"rows": [row for row in run["rows"] if re.search(arguments.groups, row["group"])]}
-    if arguments.readme:
-        text = arguments.readme.read_text()
-        if BEGIN not in text or END not in text:
-            print(f"report: {arguments.readme} has no line {BEGIN!r}", file=sys.stderr)
-            return 2
-        head, rest = text.split(BEGIN)
-        arguments.readme.write_text(f"{head}{BEGIN}\n{tables(run)}\n{END}{rest.split(END)[1]}")
-    else:
-        print(tables(run))
+    print(tables(run))
     return 0
 
 

@@ -10,10 +10,17 @@ if TYPE_CHECKING:
     from .features import log_mel
     from .model import SSAMBA
     from .objectives import PretrainOutput
+    from .quantization import quantize_int8
 
-__all__ = ["SSAMBA", "PretrainOutput", "SSAMBAConfig", "__version__", "log_mel"]
+__all__ = ["SSAMBA", "PretrainOutput", "SSAMBAConfig", "__version__", "log_mel", "quantize_int8"]
 
-_HOMES = {"SSAMBA": "model", "SSAMBAConfig": "config", "log_mel": "features", "PretrainOutput": "objectives"}
+_HOMES = {
+    "SSAMBA": "model",
+    "SSAMBAConfig": "config",
+    "log_mel": "features",
+    "PretrainOutput": "objectives",
+    "quantize_int8": "quantization",
+}
 
 
 def __getattr__(name: str):

@@ -1,18 +1,17 @@
-"""The bidirectional Mamba mixer, the layer around it, and the two ways in which layers are stacked."""
+"""The bidirectional Mamba mixer and the layer around it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-
-import ssamba_ops
 
 from .config import SSAMBAConfig
+from .mixing import convolve_and_scan, mix
+from .packing import pack
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4  # range of the step sizes at initialisation
 
@@ -34,6 +33,25 @@ class Norm(nn.Module):
             y = F.layer_norm(x.to(wide), self.weight.shape, self.weight.to(wide), self.bias.to(wide), self.eps)
         return y.to(x.dtype)
 
+    def normalise(self, x: Tensor) -> Tensor:
+        """The norm without its affine map, in float32 or wider."""
+        x = x.to(_wide(x.dtype))
+        if self.bias is None:
+            return F.rms_norm(x, self.weight.shape, eps=self.eps)
+        return F.layer_norm(x, self.weight.shape, eps=self.eps)
+
+
+class Direction(NamedTuple):
+    """The parameters of a mixer that one direction has for itself."""
+
+    conv: Tensor  # (E, W)
+    conv_bias: Tensor  # (E,)
+    x_proj: Tensor  # (r + 2 N, E)
+    dt_proj: Tensor  # (E, r)
+    dt_bias: Tensor  # (E,)
+    A_log: Tensor  # (E, N)
+    D: Tensor  # (E,)
+
 
 class BidirectionalMamba(nn.Module):
     """Selective state-space mixer that reads its sequence forward and backward in time.
@@ -46,7 +64,7 @@ class BidirectionalMamba(nn.Module):
     def __init__(self, config: SSAMBAConfig) -> None:
         super().__init__()
         width, inner = config.embed_dim, config.inner_dim
-        self.rank, self.state_size = config.time_step_rank, config.state_size
+        self.rank = config.time_step_rank
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
         self.conv1d = nn.Conv1d(inner, inner, config.conv_width, groups=inner)
         self.conv1d_b = nn.Conv1d(inner, inner, config.conv_width, groups=inner)
@@ -75,27 +93,26 @@ class BidirectionalMamba(nn.Module):
 
         `lengths` (B,) are the valid tokens of each clip; the others neither read nor write.
         """
-        x, z = self.in_proj(s).chunk(2, dim=-1)  # (B, L, E) each
-        conv, bias, x_proj, dt_proj, dt_bias, A_log, D = self._directions(swap)
-        u = ssamba_ops.bi_conv1d(x, conv.to(x.dtype), bias.to(x.dtype), silu=True, lengths=lengths)  # (2, B, L, E)
-        projected = torch.matmul(u.flatten(1, 2), x_proj.mT).unflatten(1, u.shape[1:3])  # (2, B, L, r + 2 N)
-        dt, B, C = projected.split([self.rank, self.state_size, self.state_size], dim=-1)
-        delta = torch.matmul(dt.flatten(1, 2), dt_proj.mT).unflatten(1, u.shape[1:3])  # (2, B, L, E)
-        wide = _wide(s.dtype)
-        A = -torch.exp(A_log.to(wide))
-        y = ssamba_ops.bi_scan(
-            u, delta, A, B, C, D.to(wide), z, dt_bias.to(wide), delta_softplus=True, lengths=lengths
-        )  # (B, L, E)
-        return self.out_proj(y) / 2
+        w = pack([self], [swap])
+        if self.multiplies_plainly:
+            return mix([s], w, lengths)
+        x, z = self.in_proj(s).chunk(2, dim=-1)
+        return self.out_proj(convolve_and_scan(x, z, w, lengths)) / 2
 
-    def _directions(self, swap: bool) -> list[Tensor]:
-        """The parameters of both directions, stacked on a leading axis: forward in time first."""
+    @property
+    def multiplies_plainly(self) -> bool:
+        """Whether in_proj and out_proj are matrices, not modules that were put in their place."""
+        return type(self.in_proj) is nn.Linear and type(self.out_proj) is nn.Linear
+
+    def directions(self, swap: bool = False) -> tuple[Direction, Direction]:
+        """Forward in time first; the other way round if swapped."""
         forward = (self.conv1d, self.x_proj, self.dt_proj, self.A_log, self.D)
         backward = (self.conv1d_b, self.x_proj_b, self.dt_proj_b, self.A_b_log, self.D_b)
-        parts = []
-        for conv, x_proj, dt_proj, A_log, D in (backward, forward) if swap else (forward, backward):
-            parts.append((conv.weight[:, 0], conv.bias, x_proj.weight, dt_proj.weight, dt_proj.bias, A_log, D))
-        return [torch.stack(pair) for pair in zip(*parts, strict=True)]
+        forward, backward = (
+            Direction(conv.weight[:, 0], conv.bias, x_proj.weight, dt_proj.weight, dt_proj.bias, A_log, D)
+            for conv, x_proj, dt_proj, A_log, D in (forward, backward)
+        )
+        return (backward, forward) if swap else (forward, backward)
 
 
 class Layer(nn.Module):
@@ -108,79 +125,6 @@ class Layer(nn.Module):
 
     def forward(self, s: Tensor, lengths: Tensor | None = None, swap: bool = False) -> Tensor:
         return self.mixer(self.norm(s), lengths, swap)
-
-
-class Stack(nn.ModuleList):
-    """Layers and their residual adds; calling it gives the final residual and the states asked for on the way."""
-
-    def __init__(self, config: SSAMBAConfig) -> None:
-        super().__init__(Layer(config) for _ in range(config.depth))
-        self.drop_path = config.drop_path
-        self.checkpointing = False
-
-    def run(self, index: int, s: Tensor, lengths: Tensor | None, swap: bool = False) -> Tensor:
-        if self.checkpointing and self.training and torch.is_grad_enabled():
-            return checkpoint(self[index], s, lengths, swap, use_reentrant=False)
-        return self[index](s, lengths, swap)
-
-    def rate(self, index: int) -> float:
-        """Stochastic depth of the output of layer `index`: from 0 for the first to `drop_path` for the last."""
-        return self.drop_path * index / max(1, len(self) - 1)
-
-
-class SequentialStack(Stack):
-    """x ← x + layer(x), layer after layer."""
-
-    def forward(
-        self, tokens: Tensor, lengths: Tensor | None = None, wanted: Collection[int] = ()
-    ) -> tuple[Tensor, dict[int, Tensor]]:
-        """tokens (B, L, D) → state after the last layer, and {layer: state after it} for the layers in `wanted`."""
-        states = {}
-        for index in range(len(self)):
-            hidden = self.run(index, tokens, lengths)
-            tokens = tokens + stochastic_depth(hidden, self.rate(index), self.training)
-            if index in wanted:
-                states[index] = tokens
-        return tokens, states
-
-
-class PairedStack(Stack):
-    """The published stack: layers 2k and 2k+1 read the same residual, the odd one in reversed time, and it doubles.
-
-    S = R + H;  H ← layer_2k(S) + J layer_2k+1(J S);  R ← 2 S, with J the reversal of the sequence. A bidirectional
-    layer between two reversals is the layer with its directions exchanged, so nothing is reversed in memory.
-    """
-
-    def forward(
-        self, tokens: Tensor, lengths: Tensor | None = None, wanted: Collection[int] = ()
-    ) -> tuple[Tensor, dict[int, Tensor]]:
-        """tokens (B, L, D) → final residual, and {layer: R + H after its pair} for the layers in `wanted`."""
-        states = {}
-        even = odd = tokens  # what the two layers of a pair read; they differ only by stochastic depth
-        for index in range(0, len(self), 2):
-            hidden = self.pair(index, even, odd, lengths)
-            residual = even + odd
-            states.update((i, residual + hidden) for i in (index, index + 1) if i in wanted)
-            if index + 2 < len(self):  # each reader drops for itself; the published rate of reader i is that of i - 1
-                even, odd = (
-                    residual + stochastic_depth(hidden, self.rate(i), self.training) for i in (index + 1, index + 2)
-                )
-        return residual + stochastic_depth(hidden, self.drop_path, self.training), states
-
-    def pair(self, index: int, even: Tensor, odd: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return self.run(index, even, lengths) + self.run(index + 1, odd, lengths, swap=True)
-
-
-def make_stack(config: SSAMBAConfig) -> Stack:
-    return {"sequential": SequentialStack, "paired": PairedStack}[config.layout](config)
-
-
-def stochastic_depth(x: Tensor, rate: float, training: bool) -> Tensor:
-    """In training, drops x (B, …) of a clip with probability `rate` and divides it by 1 - rate otherwise."""
-    if not training or rate == 0:
-        return x
-    keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= rate
-    return x * (keep.to(x.dtype) / (1 - rate))
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

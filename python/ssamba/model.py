@@ -17,10 +17,11 @@ from . import checkpoint, published
 from .config import CHOICES, SSAMBAConfig
 from .extraction import extract_features, network_input
 from .grid import PatchGrid, column_times, published_segments
-from .layers import Norm, make_stack
+from .layers import Norm
 from .masking import hidden_patches, sample_mask, take_patches
 from .objectives import PretrainOutput, infonce, raw_patches, reconstruction_error
 from .position import adapt_position_table, clip_positions
+from .stack import make_stack
 
 
 class PatchEmbedding(nn.Module):
@@ -84,7 +85,10 @@ class SSAMBA(nn.Module):
         Raises ValueError or TypeError when x is not (B, T, F) floating point, T is less than one patch, or a length is
         less than one patch or more than T.
         """
-        return self.encode_patches(*self.patches(x, lengths))[0]
+        patches, grid = self.patches(x, lengths)
+        tokens = self.embed(patches, grid)
+        del patches  # as large as several layers' states, and not needed again
+        return self._run_layers(tokens, grid)[0]
 
     def classify(
         self, x: Tensor, pooling: Literal["avgtok", "cls", "segments"] = "avgtok", lengths: Tensor | None = None
@@ -296,7 +300,9 @@ class SSAMBA(nn.Module):
         self, patches: Tensor, grid: PatchGrid, mask: Tensor | None = None, wanted: Sequence[int] = ()
     ) -> tuple[Tensor, list[Tensor]]:
         """Output tokens (B, 1 + P, D) of raw patches, and the same after each of the layers `wanted`."""
-        tokens = self.embed(patches, grid, mask)
+        return self._run_layers(self.embed(patches, grid, mask), grid, wanted)
+
+    def _run_layers(self, tokens: Tensor, grid: PatchGrid, wanted: Sequence[int] = ()) -> tuple[Tensor, list[Tensor]]:
         last, states = self.layers(grid.pack(tokens), grid.token_lengths, wanted)
         return self._output(last, grid), [self._output(states[layer], grid) for layer in wanted]
 

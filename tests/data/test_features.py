@@ -205,7 +205,7 @@ def test_numpy_and_strided_input():
     want = log_mel(wave, 16000)
     assert torch.equal(log_mel(wave.numpy(), 16000), want)
     assert torch.equal(log_mel(wave.T.contiguous().T, 16000), want)
-    assert torch.equal(log_mel(wave[1], 16000), want[1:])
+    torch.testing.assert_close(log_mel(wave[1], 16000), want[1:], rtol=0, atol=1e-4)  # other products, other rounding
     assert log_mel(wave[:0], 16000).shape == (0, 11, 128)
 
 

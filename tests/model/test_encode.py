@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssamba.layers import stochastic_depth
+from ssamba.stack import stochastic_depth
 
 LAYOUTS = pytest.mark.parametrize("layout", ["sequential", "paired"])
 
@@ -116,7 +116,7 @@ def test_stochastic_depth_drops_whole_clips_and_keeps_the_mean(noise):
 def test_stochastic_depth_rates(make_model, noise, layout, monkeypatch):
     """Sequential: from 0 for the first layer to the full rate for the last. Paired: as published, one layer late."""
     rates = []
-    monkeypatch.setattr("ssamba.layers.stochastic_depth", lambda x, rate, training: rates.append(rate) or x)
+    monkeypatch.setattr("ssamba.stack.stochastic_depth", lambda x, rate, training: rates.append(rate) or x)
     model = make_model(layout=layout, depth=6, drop_path=0.1).train()
     model.encode(noise(1, 32, 128))
     published = [0.1 * (reader - 1) / 5 for reader in (2, 3, 4, 5)] + [0.1]

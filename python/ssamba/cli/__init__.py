@@ -19,6 +19,7 @@ VERBS = {
     "embed": "features of audio files, for use elsewhere",
     "convert": "a checkpoint of the published code to this package's form",
     "stats": "mean and standard deviation of a data set",
+    "bench": "time and memory, beside other models and the machine's limits",
     "doctor": "what is installed, and does it work here",
     "demo": "the whole story on spoken words made on the spot",
 }
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             raise
         if debug:
             traceback.print_exc()
-        print(f"ssamba: {'' if code >= 128 else 'error: '}{' '.join(str(error).split())}", file=sys.stderr)
+        print(f"ssamba: {'' if code >= 128 else 'error: '}{' '.join(_message(error).split())}", file=sys.stderr)
         return code
 
 
@@ -53,6 +54,13 @@ def _exit_code(error: Exception) -> int | None:
     if hasattr(error, "exit_code"):  # Interrupted, NonFiniteError
         return error.exit_code
     return 2 if isinstance(error, (UsageError, ValueError, OSError, ImportError)) else None
+
+
+def _message(error: Exception) -> str:
+    """What the error says; an error of the system says which file it is about first, and without its number."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _run(argv: list[str]) -> int:

@@ -1,0 +1,121 @@
+"""What is measured: one case is one provider on one size of input."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+PARTS = ("encoder", "pretraining", "ops", "features", "loading")
+SIZES = {"tiny": 192, "small": 384, "base": 768}  # widths
+
+# Whose numbers are compared in each part; the first is the one that ratios are of.
+PROVIDERS = {
+    "encoder": (
+        "ssamba",
+        "ssamba sequential",
+        "ssamba int8",
+        "SSAST sdpa",
+        "SSAST explicit",
+        "published mambapy",
+        "published reference",
+        "transformers",
+    ),
+    "pretraining": ("ssamba", "ssamba two passes", "published mambapy", "published mambapy recomputed"),
+    "ops": ("ssamba", "mambapy", "reference"),
+    "features": ("ssamba", "clip by clip", "torchaudio"),
+    "loading": ("ssamba", "ssamba cached", "ssamba 2 workers"),
+}
+ON_DEVICE = ("encoder", "pretraining", "ops")
+SLOW = ("published reference", "reference", "transformers")  # loops over time: short inputs only
+LONGEST_OF_SLOW = 513
+OPS = ("bi_scan", "bi_scan backward", "bi_conv1d", "bi_conv1d backward", "patch_mask")
+
+
+@dataclass(frozen=True)
+class Case:
+    """`provider` doing `part` (for ops: which op, in `detail`) on `batch` clips of `tokens` tokens."""
+
+    part: str
+    provider: str
+    size: str = "tiny"
+    tokens: int = 513
+    batch: int = 1
+    dtype: str = "float32"
+    detail: str = ""
+    device: str = "cpu"
+
+    @property
+    def width(self) -> int:
+        return SIZES[self.size]
+
+    @property
+    def group(self) -> str:
+        """What is the same in all cases that are compared."""
+        if self.part not in ON_DEVICE:
+            return f"{self.part} {self.batch} clips"
+        names = (self.part, self.detail, self.size, f"{self.batch} x {self.tokens}", self.dtype)
+        return " ".join(filter(None, (*names, "" if self.device == "cpu" else self.device)))
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which cases there are; every field narrows or widens the run."""
+
+    parts: Sequence[str] = PARTS
+    sizes: Sequence[str] = ("tiny",)
+    tokens: Sequence[int] = field(default=(128, 513, 2048, 4096, 8192, 22528))
+    batches: Sequence[int] = (1,)
+    dtypes: Sequence[str] = ("float32",)
+    providers: Sequence[str] = ()  # only these; all if empty
+    device: str = "cpu"
+
+    def cases(self) -> Iterator[Case]:
+        """In an order that leaves the least to regret when the time runs out: short inputs first."""
+        for part in self.parts:
+            for case in getattr(self, f"_{part}")():
+                if self._wanted(case):
+                    yield dataclasses.replace(case, device=self.device if part in ON_DEVICE else "cpu")
+
+    def _wanted(self, case: Case) -> bool:
+        return not self.providers or case.provider in self.providers
+
+    def _encoder(self) -> Iterator[Case]:
+        for size in self.sizes:
+            for dtype in self.dtypes:
+                for batch in self.batches:
+                    for tokens in sorted(self.tokens):
+                        for provider in PROVIDERS["encoder"]:
+                            if self._makes_sense(provider, tokens, dtype):
+                                yield Case("encoder", provider, size, tokens, batch, dtype)
+
+    def _makes_sense(self, provider: str, tokens: int, dtype: str) -> bool:
+        if provider == "ssamba int8":  # quantised from float32
+            return dtype == "float32" and self.device == "cpu"
+        return provider not in SLOW or tokens <= LONGEST_OF_SLOW
+
+    def _pretraining(self) -> Iterator[Case]:
+        """The published step: 10 s clips, 400 of 512 patches hidden."""
+        for size in self.sizes:
+            for dtype in self.dtypes:
+                yield from (Case("pretraining", provider, size, 513, 8, dtype) for provider in PROVIDERS["pretraining"])
+
+    def _ops(self) -> Iterator[Case]:
+        for size in self.sizes:
+            for dtype in self.dtypes:
+                for op in OPS:
+                    tokens = {"mambapy": 4096, "reference": LONGEST_OF_SLOW}
+                    for provider in PROVIDERS["ops"]:
+                        if op.startswith("bi_scan") or provider != "mambapy":
+                            for length in sorted({LONGEST_OF_SLOW, tokens.get(provider, 4096)}):
+                                yield Case("ops", provider, size, length, 1, dtype, op)
+
+    def _features(self) -> Iterator[Case]:
+        yield from (Case("features", provider, batch=16) for provider in PROVIDERS["features"])
+
+    def _loading(self) -> Iterator[Case]:
+        yield from (Case("loading", provider, batch=16) for provider in PROVIDERS["loading"])

@@ -1,0 +1,18 @@
+"""What a case comes to: something to call again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Work:
+    """`run` is timed; `floor` holds the seconds that it must take, by what takes them; `notes` go into the results."""
+
+    run: Callable[[], Any]
+    floor: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    resources: ExitStack = field(default_factory=ExitStack)  # closed when the case is done

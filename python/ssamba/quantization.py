@@ -1,0 +1,70 @@
+"""The largest matrices of a model in int8, for inference on a CPU."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .model import SSAMBA
+
+
+class Int8Linear(nn.Module):
+    """x W_qᵀ with a scale for each row of W; "dynamic" multiplies in int8, by the scale that each call's x has.
+
+    "weight_only" keeps x as it is and multiplies by the restored matrix: a quarter of the memory, not faster.
+    """
+
+    def __init__(self, linear: nn.Linear, kind: str) -> None:
+        super().__init__()
+        weight = linear.weight.detach().float()
+        scales = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().float(), requires_grad=False)
+        if kind == "dynamic":
+            self.packed = _packed(weight, scales, self.bias)
+        else:
+            self.packed = None
+            self.register_buffer("scales", scales[:, None])
+            self.register_buffer("rows", (weight / scales[:, None]).round().to(torch.int8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.packed is None:
+            return F.linear(x, (self.rows * self.scales).to(x.dtype), self.bias)
+        # Half the range of x, or the sums of two products overflow 16 bits on processors without VNNI.
+        return torch.ops.quantized.linear_dynamic(x.float().contiguous(), self.packed, True).to(x.dtype)
+
+
+def _packed(weight: Tensor, scales: Tensor, bias: Tensor | None) -> torch.ScriptObject:
+    if not hasattr(torch, "quantize_per_channel"):
+        raise NotImplementedError(
+            f"torch {torch.__version__} has no int8 products for the CPU any more; use kind 'weight_only', or bfloat16"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch 2.13 announces their removal
+        zeros = torch.zeros_like(scales, dtype=torch.int64)
+        rows = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
+        return torch.ops.quantized.linear_prepack(rows, bias)
+
+
+def quantize_int8(model: SSAMBA, kind: Literal["dynamic", "weight_only"] = "dynamic") -> SSAMBA:
+    """A copy of a float32 model on the CPU with every mixer's in_proj and out_proj in int8, in evaluation mode.
+
+    These are three quarters of the multiplications; convolutions, scans and norms stay as they are. For inference only:
+    the copy cannot be trained or saved. Raises ValueError for an unknown kind or another dtype or device, and
+    NotImplementedError where torch has no int8 products.
+    """
+    if kind not in ("dynamic", "weight_only"):
+        raise ValueError(f"kind is {kind!r}; choose 'dynamic' or 'weight_only'")
+    parameter = model.pos_embed
+    if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
+        raise ValueError(f"the model is {parameter.dtype} on {parameter.device}; give a float32 model on the CPU")
+    model = copy.deepcopy(model).eval().requires_grad_(False)
+    for layer in model.layers:
+        layer.mixer.in_proj = Int8Linear(layer.mixer.in_proj, kind)
+        layer.mixer.out_proj = Int8Linear(layer.mixer.out_proj, kind)
+    return model

@@ -1,0 +1,189 @@
+"""Inference on kept weights and in parts gives the numbers of the formula that training uses."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch.func import functional_call
+
+EXACT = {"rtol": 0, "atol": 1e-12}
+LAYOUTS = pytest.mark.parametrize("layout", ["sequential", "paired"])
+
+
+def with_gradient(model, x, **options):
+    """The numbers of the path that keeps nothing."""
+    with torch.enable_grad():
+        return model.encode(x, **options).detach()
+
+
+@pytest.fixture
+def perturbed(make_model):
+    """A float64 model no parameter of which is at a symmetric value."""
+
+    def make(**overrides):
+        model = make_model(torch.float64, depth=4, **overrides)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return model
+
+    return make
+
+
+@LAYOUTS
+@pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("rows", [1, 8, 50, 1000])
+@pytest.mark.parametrize("taps", [1, 4])
+def test_parts_are_the_whole(perturbed, noise, monkeypatch, layout, norm, rows, taps):
+    monkeypatch.setattr("ssamba.stack._ROWS_AT_ONCE", {"cpu": rows})
+    model, x = perturbed(layout=layout, norm=norm, conv_width=taps), noise(2, 130, 128).double()
+    with torch.inference_mode():
+        torch.testing.assert_close(model.encode(x), with_gradient(model, x), **EXACT)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("rows", [8, 60])
+def test_parts_of_a_padded_batch(perturbed, noise, monkeypatch, layout, rows):
+    monkeypatch.setattr("ssamba.stack._ROWS_AT_ONCE", {"cpu": rows})
+    model, x, lengths = perturbed(layout=layout), noise(4, 150, 128).double(), [150, 16, 97, 33]
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode(x, lengths=lengths), with_gradient(model, x, lengths=lengths), **EXACT)
+
+
+@LAYOUTS
+def test_states_on_the_way(perturbed, noise, layout):
+    model, x = perturbed(layout=layout), noise(2, 64, 128).double()
+    patches, grid = model.patches(x)
+    _, wanted = model.encode_patches(patches, grid, wanted=(0, 3))
+    with torch.no_grad():
+        _, found = model.encode_patches(patches, grid, wanted=(0, 3))
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs.detach(), **EXACT)
+
+
+def load_other_weights(model):
+    model.load_state_dict({name: 1.1 * tensor for name, tensor in model.state_dict().items()})
+
+
+def assign_other_weights(model):
+    model.load_state_dict({name: 1.1 * tensor for name, tensor in model.state_dict().items()}, assign=True)
+
+
+def write_in_place(model):
+    with torch.no_grad():
+        model.layers[1].mixer.D_b.mul_(1.5)
+
+
+def write_into_a_view(model):
+    with torch.no_grad():
+        model.layers[2].norm.weight[:3] = 2.0
+
+
+def replace_a_parameter(model):
+    model.layers[1].mixer.A_log = torch.nn.Parameter(model.layers[1].mixer.A_log.detach() + 0.3)
+
+
+def set_data(model):
+    model.layers[3].mixer.in_proj.weight.data = model.layers[3].mixer.in_proj.weight.data * 1.2
+
+
+def through_half_precision(model):
+    model.to(torch.bfloat16).to(torch.float64)
+
+
+def take_a_step(model, **options):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, **options)
+    with torch.enable_grad():
+        model.encode(torch.ones(1, 32, 128, dtype=torch.float64)).square().sum().backward()
+    optimizer.step()
+
+
+def take_a_fused_step(model):
+    take_a_step(model, fused=True)
+
+
+def write_through_data_between_epochs(model):
+    """Not counted by torch, but training begins and ends around it."""
+    model.train()
+    model.layers[0].mixer.out_proj.weight.data.mul_(1.5)
+    model.eval()
+
+
+@LAYOUTS
+@pytest.mark.parametrize(
+    "change",
+    [
+        load_other_weights,
+        assign_other_weights,
+        write_in_place,
+        write_into_a_view,
+        replace_a_parameter,
+        set_data,
+        through_half_precision,
+        take_a_step,
+        take_a_fused_step,
+        write_through_data_between_epochs,
+    ],
+)
+def test_no_stale_weights(perturbed, noise, layout, change):
+    model, x = perturbed(layout=layout), noise(1, 64, 128).double()
+    with torch.no_grad():
+        before = model.encode(x)
+        change(model)
+        after = model.encode(x)
+        assert (after - before).abs().max() > 1e-4
+        torch.testing.assert_close(after, with_gradient(model, x), **EXACT)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_have_weights_of_their_own(perturbed, noise, layout, duplicate):
+    model, x = perturbed(layout=layout), noise(1, 64, 128).double()
+    with torch.no_grad():
+        before = model.encode(x)
+        other = duplicate(model)
+        write_in_place(other)
+        assert torch.equal(model.encode(x), before)
+        torch.testing.assert_close(other.encode(x), with_gradient(other, x), **EXACT)
+        assert (other.encode(x) - before).abs().max() > 1e-4
+
+
+@LAYOUTS
+def test_parameters_from_outside(perturbed, noise, layout):
+    model, x = perturbed(layout=layout), noise(1, 64, 128).double()
+    other = {name: 1.1 * tensor.detach() for name, tensor in model.named_parameters()}
+    with torch.no_grad():
+        before = model.encode(x)
+        found = functional_call(model, other, x)
+        assert torch.equal(model.encode(x), before)
+        load_other_weights(model)
+        torch.testing.assert_close(found, model.encode(x), **EXACT)
+
+
+def test_a_model_made_in_inference_mode(perturbed, noise):
+    """Its writes are not counted, so nothing is kept."""
+    with torch.inference_mode():
+        model, x = perturbed(layout="paired"), noise(1, 64, 128).double()
+        before = model.encode(x)
+        write_in_place(model)
+        after = model.encode(x)
+        assert (after - before).abs().max() > 1e-4
+
+
+@LAYOUTS
+def test_autocast_and_plain_inference_side_by_side(perturbed, noise, layout):
+    model, x = perturbed(layout=layout).float(), noise(1, 64, 128)
+    with torch.no_grad():
+        plain = model.encode(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            low = model.encode(x)
+            with torch.enable_grad():
+                trained = model.encode(x).detach()
+        assert torch.equal(model.encode(x), plain)
+    assert low.dtype == torch.float32
+    assert (low - plain).abs().max() > 0
+    torch.testing.assert_close(low, plain, rtol=0, atol=0.15)
+    torch.testing.assert_close(low, trained, rtol=0, atol=0.1)

@@ -1,0 +1,38 @@
+"""Peak memory of inference on long audio, seen by the operating system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+ENCODE = """
+import resource, sys, torch
+from ssamba import SSAMBA, SSAMBAConfig
+
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+model = SSAMBA(SSAMBAConfig.tiny(layout=sys.argv[1], depth=4)).eval()
+peaks = []
+for frames in (16 * 256, 16 * 1024, 16 * 3750):  # 2049, 8193 and 30,001 tokens; the last is 10 minutes
+    with torch.inference_mode():
+        model.encode(torch.randn(1, frames, 128))
+    peaks.append(peak())
+print(*peaks)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts kilobytes as Linux does")
+@pytest.mark.parametrize("layout", ["sequential", "paired"])
+def test_ten_minutes_in_bounded_memory(layout):
+    """A layer keeps x and the forward scan of every token, 3 kB for tiny; all at once would take 21 kB and more."""
+    run = subprocess.run([sys.executable, "-c", ENCODE, layout], capture_output=True, text=True, check=True)
+    _, middle, last = map(int, run.stdout.split())
+    bytes_per_token = (last - middle) / (30001 - 8193)
+    print(bytes_per_token)
+    assert 0 < bytes_per_token < 13_000, run.stdout
