@@ -27,7 +27,7 @@ from bandwidth import DTYPES
 from gpu_floor import Rates, Work
 from gpu_providers import PROVIDERS, NotInstalled, Provider
 from gpu_timing import ROUNDS, time_on_gpu
-from scan_providers import bi_scan_inputs
+from ssamba.bench.scans import bi_scan_inputs
 from ssamba_ops import reference
 
 SIZES = {"tiny": 384, "small": 768, "base": 1536}
