@@ -17,7 +17,7 @@ namespace ssamba {
 namespace {
 
 constexpr int kThreads = 128;  // of one direction
-constexpr LaneCost kCosts[] = {{4, 615}, {8, 810}, {16, 1315}};
+constexpr LaneCost kCosts[] = {{4, 600}, {8, 820}, {16, 1300}};
 constexpr int kLanesOfManyBlocks = 8;  // where there are more states than a block has
 constexpr int kDoubleLanes = 16;
 
