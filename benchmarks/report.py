@@ -3,6 +3,7 @@
 pytest benchmarks --benchmark-only --benchmark-json=run.json
 python benchmarks/report.py run.json                                     # a table to read
 python benchmarks/report.py run.json --save benchmarks/results/cpu.json  # what is kept of a run
+python benchmarks/report.py benchmarks/results/gpu.json                  # what benchmarks/gpu.py has written
 """
 
 from __future__ import annotations
@@ -56,21 +57,33 @@ def tables(run: dict) -> str:
     groups = defaultdict(list)
     for row in run["rows"]:
         groups[row["group"]].append(row)
-    machine = run["machine"]
-    lines = [
-        f"Measured on {machine['threads']} threads of: {machine['cpu']}; torch {run['versions']['torch']}. Medians of "
-        "one run; a ratio is a provider's time over ours. The floor is arithmetic alone, at the rate of multiply-adds "
-        "measured in the same run.",
-        "",
-        "| what | provider | ms | ratio | note |",
-        "|---|---|--:|--:|---|",
-    ]
+    lines = [heading(run), "", "| what | provider | ms | ratio | note |", "|---|---|--:|--:|---|"]
     for group, rows in groups.items():
         ours = next((row["median_ms"] for row in rows if row["provider"] == "ssamba"), None)
         for row in sorted(rows, key=lambda row: row["median_ms"]):
             ratio = f"{row['median_ms'] / ours:.2f}" if ours else ""
             lines.append(f"| {group} | {row['provider']} | {row['median_ms']:.3g} | {ratio} | {note(row)} |")
+    if run.get("not_run"):
+        lines += ["", "Not run:", ""]
+        lines += [f"- {x['provider']}, {x['group']}: {x['reason']}" for x in run["not_run"]]
     return "\n".join(lines)
+
+
+def heading(run: dict) -> str:
+    """Where and how the run was measured."""
+    machine, torch_version = run["machine"], run["versions"]["torch"]
+    medians = "Medians of one run; a ratio is a provider's time over ours."
+    if "gpu" not in machine:
+        return (
+            f"Measured on {machine['threads']} threads of: {machine['cpu']}; torch {torch_version}. {medians} The "
+            "floor is arithmetic alone, at the rate of multiply-adds measured in the same run."
+        )
+    return (
+        f"Measured on one {machine['gpu']}; torch {torch_version}. {medians} The floor is the longest of bytes, "
+        "exponentials and multiply-adds at the rates measured in the same run: "
+        f"{machine['copy_gigabytes_per_second']:.0f} GB/s copied, {machine['exponentials_per_ns']:.0f} exponentials "
+        f"and {machine['fmas_per_ns']:.0f} multiply-adds a nanosecond."
+    )
 
 
 def note(row: dict) -> str:
@@ -79,6 +92,10 @@ def note(row: dict) -> str:
         parts.append(f"{row['floor_ratio']:.2f} × floor, {row['ns_per_token_channel_direction_core']:.2f} ns")
     if "gigabytes_per_second" in row:
         parts.append(f"{row['gigabytes_per_second']:.1f} GB/s")
+    if "floor_share" in row:
+        parts.append(f"{row['floor_share']:.0%} of the floor ({row['floor']})")
+    if "peak_megabytes" in row:
+        parts.append(f"{row['peak_megabytes']:.0f} MB")
     return ", ".join(parts)
 
 

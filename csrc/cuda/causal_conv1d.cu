@@ -15,8 +15,10 @@ class CudaConv {
   explicit CudaConv(const Tensor& x) : device_(x) {}
 
   void split(ConvArgs& args) const {
-    args.chunk_tokens = kConvChunk;
-    args.chunks = ceil_divide(args.length, kConvChunk);
+    // A partial sum is as large as the filter, so that of a wide one stands for more tokens.
+    args.chunk_tokens =
+        args.width <= kMostRegisterTaps ? kConvChunk : ceil_divide(4 * args.width, kConvChunk) * kConvChunk;
+    args.chunks = ceil_divide(args.length, args.chunk_tokens);
     args.split_channels = args.channels;
     args.splits = 1;
   }

@@ -99,8 +99,8 @@ __global__ void __launch_bounds__(kColumns* kTaps) parameter_gradient_kernel(Con
     thread.chunk = blockIdx.x / channel_blocks;
     thread.channel = int64_t(blockIdx.x % channel_blocks) * kColumns + threadIdx.x;
     if (thread.channel >= args.channels) return;
-    const int64_t begin = thread.chunk * kConvChunk;
-    const int64_t end = thread.length - begin < kConvChunk ? thread.length : begin + kConvChunk;
+    const int64_t begin = thread.chunk * args.chunk_tokens;
+    const int64_t end = thread.length - begin < args.chunk_tokens ? thread.length : begin + args.chunk_tokens;
     for (int direction = 0; direction < args.directions; ++direction) {
       const int64_t partial = (batch * args.chunks + thread.chunk) * args.directions + direction;
       for (int64_t m = threadIdx.y; m <= args.width; m += kTaps) {

@@ -26,7 +26,8 @@ struct ConvThread {
   int64_t channel;  // the first of the pack
 };
 
-// blockIdx.x counts blocks of channels, then chunks; blockIdx.y counts clips, which go on in steps of gridDim.y.
+// blockIdx.x counts blocks of channels, then chunks of tokens; blockIdx.y counts clips, which go on in steps of
+// gridDim.y.
 template <int kPack>
 __device__ __forceinline__ ConvThread conv_thread(const ConvArgs& args, int64_t batch) {
   const unsigned channel_blocks = unsigned(ceil_divide(args.channels, kLanes * kPack));
@@ -41,7 +42,8 @@ __device__ __forceinline__ ConvThread conv_thread(const ConvArgs& args, int64_t 
 }
 
 inline dim3 conv_grid(const ConvArgs& args, int pack) {
-  return dim3(unsigned(ceil_divide(args.channels, kLanes * pack) * args.chunks), blocks_y(args.batch));
+  const int64_t channel_blocks = ceil_divide(args.channels, kLanes * pack);
+  return dim3(unsigned(channel_blocks * ceil_divide(args.length, kConvChunk)), blocks_y(args.batch));
 }
 
 // A pack of a token, which may lie outside the clip: there the initial state stands, or zeros.

@@ -27,7 +27,7 @@ struct PackColumn {
 
   // Zeros for elements that do not exist, and for a whole row that does not.
   __device__ __forceinline__ Pack<value_t, kCount> load(int row, PackAccess access, bool exists = true) const {
-    const T* from = first + row * stride;
+    const T* from = first + unsigned(row) * stride;
     if (exists && access.whole) return load_pack<value_t, kCount>(from);
     Pack<value_t, kCount> pack;
 #pragma unroll
@@ -36,7 +36,7 @@ struct PackColumn {
   }
 
   __device__ __forceinline__ void store(int row, PackAccess access, const Acc<T> (&values)[kCount]) const {
-    T* to = first + row * stride;
+    T* to = first + unsigned(row) * stride;
     Pack<T, kCount> pack;
 #pragma unroll
     for (int i = 0; i < kCount; ++i) pack.at[i] = narrow<T>(values[i]);

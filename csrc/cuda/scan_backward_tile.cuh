@@ -6,6 +6,12 @@
 namespace ssamba {
 namespace {
 
+// Token at which the next tile is fetched: most of the trace is done with by then and its registers are free.
+constexpr int kFetchAt = 4;
+// Decays that a walker keeps from its replay of a tile; for want of registers it computes those of the last tokens
+// again.
+constexpr int kKeptDecays = kTileTokens - 6;
+
 template <typename acc_t, class Layout>
 struct BackwardTile {
   static constexpr int kChannels = Layout::kChannels, kWarps = Layout::kThreads / kWarp;
@@ -89,8 +95,8 @@ __device__ __forceinline__ void load_checkpoint(acc_t (&h)[Layout::kStates], con
   for (int i = 0; i < Layout::kStates; ++i) h[i] = i < count ? from[i * args.channels] : acc_t(0);
 }
 
-// From the states `before` the tile: replays it into a trace, then walks the gradients back through the trace. Calls
-// `fetch_next` when most of the trace is done with and its registers are free.
+// From the states `before` the tile: replays it into a trace, then walks the gradients back through the trace, calling
+// `fetch_next` on the way.
 template <typename acc_t, class Layout, typename Fetch>
 __device__ __forceinline__ void walk_back(BackwardTile<acc_t, Layout>& tile, const Share<Layout>& me, bool gated,
                                           const acc_t (&decay)[Layout::kStates], const acc_t (&before)[Layout::kStates],
@@ -98,7 +104,7 @@ __device__ __forceinline__ void walk_back(BackwardTile<acc_t, Layout>& tile, con
                                           const Fetch& fetch_next) {
   constexpr int kLanes = Layout::kLanes, kStates = Layout::kStates, kWarpChannels = Layout::kWarpChannels;
   const int channel = me.walk_channel(), first_state = me.lane() * kStates;
-  acc_t decays[kTileTokens][kStates], h[kTileTokens][kStates];
+  acc_t decays[kKeptDecays][kStates], h[kTileTokens][kStates];
 #pragma unroll
   for (int first = 0; first < kTileTokens; first += kLanes) {
     acc_t y[kLanes];
@@ -109,8 +115,9 @@ __device__ __forceinline__ void walk_back(BackwardTile<acc_t, Layout>& tile, con
       const auto B = load_pack<acc_t, kStates>(&tile.projections.B[t][first_state]);
 #pragma unroll
       for (int n = 0; n < kStates; ++n) {
-        decays[t][n] = fast_exp2(step.delta * decay[n]);
-        h[t][n] = decays[t][n] * (t > 0 ? h[t > 0 ? t - 1 : 0][n] : before[n]) + step.delta_u * B.at[n];
+        const acc_t decay_t = fast_exp2(step.delta * decay[n]);
+        if (t < kKeptDecays) decays[t][n] = decay_t;
+        h[t][n] = decay_t * (t > 0 ? h[t > 0 ? t - 1 : 0][n] : before[n]) + step.delta_u * B.at[n];
       }
       if (gated) {
         const auto C = load_pack<acc_t, kStates>(&tile.projections.C[t][first_state]);
@@ -126,34 +133,35 @@ __device__ __forceinline__ void walk_back(BackwardTile<acc_t, Layout>& tile, con
   const int sum = channel % kWarpChannels, warp = me.thread() / kWarp;
   acc_t(*sums)[kBlockStates] = sum % 2 ? tile.dC[warp] : tile.dB[warp];
   const int sum_state = first_state + sum / 2;
+  constexpr int kGroup = kLanes / 2;  // tokens whose w . A and g . B are summed over the lanes at once
+  acc_t(*through)[Layout::kChannels] = me.lane() % 2 ? tile.g_B : tile.w_A;
 #pragma unroll
-  for (int first = kTileTokens - kLanes; first >= 0; first -= kLanes) {
-    if (first == 0) fetch_next();
-    acc_t w_A[kLanes], g_B[kLanes];
+  for (int first = kTileTokens - kGroup; first >= 0; first -= kGroup) {
+    if (first <= kFetchAt && kFetchAt < first + kGroup) fetch_next();
+    acc_t w_A_g_B[kLanes];
 #pragma unroll
-    for (int i = kLanes - 1; i >= 0; --i) {
+    for (int i = kGroup - 1; i >= 0; --i) {
       const int t = first + i;
       const Step<acc_t> step = tile.steps[t][channel];
       const acc_t dy = tile.dy[t][channel];
       const auto B = load_pack<acc_t, kStates>(&tile.projections.B[t][first_state]);
       const auto C = load_pack<acc_t, kStates>(&tile.projections.C[t][first_state]);
-      acc_t dBC[2 * kStates];
-      w_A[i] = g_B[i] = 0;
+      acc_t dB_dC[2 * kStates], w_A = 0, g_B = 0;
 #pragma unroll
       for (int n = 0; n < kStates; ++n) {
         const acc_t g_t = dy * C.at[n] + g[n];
-        dBC[2 * n] = g_t * step.delta_u;
-        dBC[2 * n + 1] = dy * h[t][n];
-        g_B[i] += g_t * B.at[n];
-        g[n] = g_t * decays[t][n];
+        dB_dC[2 * n] = g_t * step.delta_u;
+        dB_dC[2 * n + 1] = dy * h[t][n];
+        g_B += g_t * B.at[n];
+        g[n] = g_t * (t < kKeptDecays ? decays[t < kKeptDecays ? t : 0][n] : fast_exp2(step.delta * decay[n]));
         const acc_t w = g[n] * (t > 0 ? h[t > 0 ? t - 1 : 0][n] : before[n]);
         dA[n] += w * step.delta;
-        w_A[i] += w * decay[n];
+        w_A += w * decay[n];
       }
-      sums[t][sum_state] = spread_sums<2 * kStates, 1>(dBC, sum);
+      sums[t][sum_state] = spread_sums<2 * kStates, 1>(dB_dC, sum);
+      w_A_g_B[2 * i] = w_A, w_A_g_B[2 * i + 1] = g_B;
     }
-    tile.w_A[first + me.lane()][channel] += spread_sums<kLanes, kWarpChannels>(w_A, me.lane());
-    tile.g_B[first + me.lane()][channel] += spread_sums<kLanes, kWarpChannels>(g_B, me.lane());
+    through[first + me.lane() / 2][channel] += spread_sums<kLanes, kWarpChannels>(w_A_g_B, me.lane());
   }
 }
 

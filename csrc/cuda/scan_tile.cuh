@@ -95,6 +95,12 @@ struct Share {
     return walk_channel() < channels ? int(args.state) - walk_state(block) : 0;
   }
 
+  // Where the block's clip begins. Unsigned numbers spare the multiplication of 64 bits a sign.
+  template <typename Pointer>
+  __device__ int64_t clip(const Strided<Pointer>& x) const {
+    return (direction() ? x.direction : 0) + unsigned(batch) * x.batch;
+  }
+
   // Where a token of a tile lies in shared memory: its turn in the walk.
   __device__ int turn(int token_of_tile) const { return reverse ? kTileTokens - 1 - token_of_tile : token_of_tile; }
 };
@@ -103,7 +109,7 @@ struct Share {
 template <typename T, class Layout, typename Pointer>
 __device__ __forceinline__ PackColumn<T, Layout::kPack> channel_column(const Strided<Pointer>& x,
                                                                        const Share<Layout>& me) {
-  const int64_t clip = me.direction() * x.direction + me.batch * x.batch;
+  const int64_t clip = me.clip(x);
   return {static_cast<T*>(x.data) + clip + me.channel + me.pack(), x.time};
 }
 
@@ -149,7 +155,7 @@ struct ProjectionColumns {
 
   __device__ static PackColumn<const in_t, Layout::kProjection> column(const Input& x, const Share<Layout>& me,
                                                                        int64_t n) {
-    const int64_t clip = me.direction() * x.direction + me.batch * x.batch + me.group * x.group;
+    const int64_t clip = me.clip(x) + unsigned(me.group) * x.group;
     return {static_cast<const in_t*>(x.data) + clip + n, x.time};
   }
 

@@ -17,7 +17,7 @@ namespace ssamba {
 namespace {
 
 constexpr int kThreads = 128;  // of one direction
-constexpr LaneCost kCosts[] = {{4, 615}, {8, 810}, {16, 1315}};
+constexpr LaneCost kCosts[] = {{4, 600}, {8, 820}, {16, 1300}};
 constexpr int kLanesOfManyBlocks = 8;  // where there are more states than a block has
 constexpr int kDoubleLanes = 16;
 
@@ -98,7 +98,7 @@ __device__ __forceinline__ void store_channel_sums(void* to, const acc_t (&turns
 
 // kOneBlock: there are no more states than a block has.
 template <typename in_t, class Layout, bool kOneBlock>
-__global__ void __launch_bounds__(2 * Layout::kThreads)
+__global__ void __launch_bounds__(2 * Layout::kThreads, 1)
     selective_scan_backward_kernel(const ScanBackwardArgs args, const Scratch scratch) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;

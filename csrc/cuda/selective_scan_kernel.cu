@@ -15,7 +15,7 @@ namespace ssamba {
 namespace {
 
 constexpr int kThreads = 64;  // of one direction
-constexpr LaneCost kCosts[] = {{2, 175}, {4, 200}, {8, 325}, {16, 610}};
+constexpr LaneCost kCosts[] = {{2, 175}, {4, 200}, {8, 310}, {16, 590}};
 constexpr int kLanesOfManyBlocks = 8;  // where there are more states than a block has
 constexpr int kDoubleLanes = 16;
 

@@ -11,6 +11,7 @@
 #include "faults.h"
 #include "fiber.h"
 #include "order.h"
+#include "races.h"
 
 namespace simt {
 namespace {
@@ -24,13 +25,14 @@ struct Thread {
   State state = State::ready;
   SourceLine where;  // of the barrier or meeting it waits at
   Meeting meeting = Meeting::sync;
-  unsigned mask = 0;
+  unsigned mask = 0, warp_syncs = 0;
   Brought brought;
   std::uint64_t result = 0;
 };
 
 struct Warp {
   unsigned lanes = 0, waiting = 0, left = 0;
+  unsigned syncs = 0;  // counts meetings, so that a later one has a higher number
 };
 
 // The block that runs. Blocks follow each other, so there is one.
@@ -84,12 +86,14 @@ void release_barrier() {
                line_text(block.threads[0].where),
            thread.where);
   block.at_barrier = 0;
+  order_block();
   for (Thread& thread : block.threads) make_ready(thread);
   block.order.shuffle(block.ready);
 }
 
 void finish_meeting(const Thread& last) {
   unsigned vote = 0;
+  const unsigned syncs = ++warp_of(last).syncs;
   for (int i = 0; i < 32; ++i)
     if (last.mask >> i & 1 && lane_of(last, i).brought.value) vote |= 1u << i;
   for (int i = 0; i < 32; ++i) {
@@ -101,6 +105,7 @@ void finish_meeting(const Thread& last) {
                " over mask " + mask_text(thread.mask) + " in " + line_text(thread.where),
            last.where);
     const bool there = last.mask >> thread.brought.source & 1;
+    if (last.meeting == Meeting::sync) thread.warp_syncs = syncs;
     if (last.meeting == Meeting::ballot) thread.result = vote;
     if (last.meeting == Meeting::shuffle)
       thread.result = there ? lane_of(last, thread.brought.source).brought.value : ~std::uint64_t(0);
@@ -131,6 +136,7 @@ std::string threads_text(State state) {
 void run_block() {
   block.ready.clear();
   block.at_barrier = block.left = 0;
+  order_block();
   std::fill_n(block.shared.get(), block.shared_bytes, char(0xff));  // NaN in every float type
   for (Warp& warp : block.warps) warp.waiting = warp.left = 0;
   for (Thread& thread : block.threads) {
@@ -176,6 +182,7 @@ void prepare_threads(dim3 threads, std::size_t shared_bytes) {
   block.shared = {static_cast<char*>(operator new(shared_bytes, kAlignment)),
                   [](char* bytes) { operator delete(bytes, kAlignment); }};
   block.shared_bytes = shared_bytes;
+  watch_shared(block.shared.get(), shared_bytes);
 }
 
 }  // namespace
@@ -203,6 +210,8 @@ void* shared_bytes(std::size_t bytes, std::size_t alignment) {
   return block.shared.get();
 }
 
+int thread_number() { return running->number; }
+unsigned warp_syncs() { return running->warp_syncs; }
 int lane() { return running->number % 32; }
 unsigned active_lanes() { return warp_of(*running).lanes & ~warp_of(*running).left; }
 
@@ -243,6 +252,7 @@ void launch(const void* kernel, dim3 grid, dim3 threads, std::size_t shared_byte
       run_block();
       if (faulty()) break;
     }
+    watch_shared(nullptr, 0);
     block.shared.reset();
     block.shared_bytes = 0;
     if (faulty()) pool.clear();

@@ -44,5 +44,8 @@ std::uint64_t meet(Meeting meeting, unsigned mask, Brought brought, const Source
 // Lanes of the running thread's warp that have not left the kernel.
 unsigned active_lanes();
 int lane();
+int thread_number();
+// Grows with every __syncwarp that the running thread has been through.
+unsigned warp_syncs();
 
 }  // namespace simt

@@ -32,7 +32,8 @@ std::string summary(const char* report) {
     if (kind != std::string::npos && text.empty()) text = line.substr(kind + 18, line.find(' ', kind + 18) - kind - 18);
     if (line.starts_with("READ of size") || line.starts_with("WRITE of size"))
       text += ", " + line.substr(0, line.find(" at "));
-    if (line.starts_with("    #") && call != std::string::npos) {
+    const bool own = line.find("__asan_") != std::string::npos || line.find("access_hooks.cpp") != std::string::npos;
+    if (line.starts_with("    #") && call != std::string::npos && !own) {
       text += (calls ? " from " : " in ") + line.substr(call + 4);
       ++calls;
     }

@@ -24,6 +24,7 @@ enum class Plant {
   missing_warp_barrier,
   misaligned,
   empty_grid,
+  unwritten_shared,
 };
 
 struct Shared {
@@ -34,7 +35,7 @@ struct Shared {
 __global__ void sum_kernel(const float* x, float* out, int n, Plant plant) {
   Shared& shared = shared_memory<Shared>();
   const int i = int(threadIdx.x);
-  shared.values[i] = x[i];
+  if (plant != Plant::unwritten_shared || i != 5) shared.values[i] = x[i];
   for (int half = n / 2; half > 0; half /= 2) {
     if (plant == Plant::divergent_barrier && i == 70) return;
     if (plant == Plant::different_barriers && i >= 32)

@@ -12,11 +12,13 @@ import ssamba_ops
 from ssamba_ops import reference
 
 
-def bi_scan_inputs(batch: int, length: int, channels: int, state: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(0)
+def bi_scan_inputs(
+    batch: int, length: int, channels: int, state: int, dtype: torch.dtype, device: str = "cpu"
+) -> dict[str, Tensor]:
+    generator = torch.Generator(device).manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
+        return torch.randn(*shape, generator=generator, device=device)
 
     activations = {
         "u": normal(2, batch, length, channels),
@@ -26,8 +28,8 @@ def bi_scan_inputs(batch: int, length: int, channels: int, state: int, dtype: to
         "z": normal(batch, length, channels),
     }
     parameters = {
-        "A": -torch.arange(1.0, state + 1).expand(2, channels, state).contiguous(),
-        "D": torch.ones(2, channels),
+        "A": -torch.arange(1.0, state + 1, device=device).expand(2, channels, state).contiguous(),
+        "D": torch.ones(2, channels, device=device),
         "delta_bias": normal(2, channels) - 4,
     }
     return {name: x.to(dtype) for name, x in activations.items()} | parameters

@@ -1,0 +1,54 @@
+"""The emulated device functions do what CUDA's do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import emulator
+
+if emulator.LIBRARY is None:
+    pytest.skip("needs the emulated GPU: make simt", allow_module_level=True)
+
+LIBRARY = emulator.load()
+LANES = range(32)
+
+
+def within(source: int, lane: int, width: int) -> int:
+    """The lane that is read: one outside the segment of the reading lane gives the lane itself."""
+    return source if source // width == lane // width and source >= 0 else lane
+
+
+@pytest.mark.parametrize("seed", emulator.SEEDS)
+def test_warp_calls(seed):
+    LIBRARY.ssamba_simt_seed(seed)
+    x = torch.randn(32, generator=torch.Generator().manual_seed(0))
+    v = x.tolist()
+    expected = [
+        [v[lane // 8 * 8 + lane * 7 % 8] for lane in LANES],
+        [v[max(lane - 3, 0) if lane >= 3 else lane] for lane in LANES],
+        [v[within(lane + 5, lane, 16)] for lane in LANES],
+        [v[lane ^ 9] for lane in LANES],
+        [v[lane ^ 24 if lane ^ 24 < lane // 16 * 16 + 16 else lane] for lane in LANES],
+        [v[31 - lane] + 0.5 for lane in LANES],
+        [3.0] * 32,
+        [float(sum(1 << lane for lane in LANES if lane % 8 == 2))] * 32,
+        [1.0] * 32,
+        [0.0] * 32,
+        [-1.0 if lane % 2 else float(0x5555) for lane in LANES],
+    ]
+    actual = torch.ops.ssamba_simt_intrinsics.warp_calls(x)
+    for row, (a, b) in enumerate(zip(actual, expected, strict=True)):
+        torch.testing.assert_close(a, torch.tensor(b), rtol=1e-7, atol=0, msg=f"call {row}")
+    LIBRARY.ssamba_simt_seed(0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_rounds_as_torch_does(dtype):
+    bits = torch.randint(-(2**31), 2**31, (5000,), generator=torch.Generator().manual_seed(0)).int()
+    special = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan, 65504.0, 65520.0, 6e-8, 2.9e-8, 1.00390625])
+    ties = torch.arange(1000, dtype=torch.float32) / 4096 + 1
+    x = torch.cat([bits.view(torch.float32), special, ties, ties * 2.0**-16])
+    name = {torch.float16: "rounded_to_half", torch.bfloat16: "rounded_to_bfloat16"}[dtype]
+    actual = getattr(torch.ops.ssamba_simt_intrinsics, name)(x)
+    torch.testing.assert_close(actual, x.to(dtype).float(), rtol=0, atol=0, equal_nan=True)
