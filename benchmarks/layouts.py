@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from layouts_table import BEGIN, END, table
-from readme_section import replace_section
+from ssamba.bench.readme_section import replace_section
 from ssamba.demo.experiment import Outcome, curve, run_experiment
 from ssamba.demo.provenance import machine, software
 from ssamba.demo.recipe import Recipe, recipe

@@ -8,10 +8,9 @@ namespace {
 
 constexpr int kColumns = 32, kTaps = 8;  // channels and taps of a block that sums over tokens
 
-template <typename acc_t>
-__device__ __forceinline__ acc_t* gradient_row(const ConvArgs& args, void* gradient, int direction, int64_t batch,
-                                               int64_t t) {
-  return static_cast<acc_t*>(gradient) + ((direction * args.batch + batch) * args.length + t) * args.channels;
+// Where g of a token begins, counted in elements.
+__device__ __forceinline__ int64_t gradient_row(const ConvArgs& args, int direction, int64_t batch, int64_t t) {
+  return ((direction * args.batch + batch) * args.length + t) * args.channels;
 }
 
 // g, zero behind the clip's end.
@@ -36,7 +35,7 @@ __global__ void __launch_bounds__(kThreads) output_gradient_kernel(ConvBackwardA
             g *= s * (acc_t(1) + y * (acc_t(1) - s));
           }
         }
-        gradient_row<acc_t>(args, gradient, direction, batch, t)[thread.channel] = g;
+        static_cast<acc_t*>(gradient)[gradient_row(args, direction, batch, t) + thread.channel] = g;
       }
     }
   }
@@ -44,7 +43,7 @@ __global__ void __launch_bounds__(kThreads) output_gradient_kernel(ConvBackwardA
 
 // The gradient of the row of token s: of every filter that reads it.
 template <typename acc_t>
-__device__ __forceinline__ acc_t row_gradient(const ConvArgs& args, void* gradient, const ConvThread& thread,
+__device__ __forceinline__ acc_t row_gradient(const ConvArgs& args, const void* gradient, const ConvThread& thread,
                                               int64_t s) {
   acc_t dx = 0;
   for (int direction = 0; direction < args.directions; ++direction) {
@@ -53,14 +52,14 @@ __device__ __forceinline__ acc_t row_gradient(const ConvArgs& args, void* gradie
       const int64_t away = args.width - 1 - k, t = args.reverse[direction] ? s - away : s + away;
       if (t >= 0 && t < thread.length)
         dx += weight_pack<acc_t, 1>(args, direction, k, thread.channel).at[0] *
-              gradient_row<acc_t>(args, gradient, direction, thread.batch, t)[thread.channel];
+              static_cast<const acc_t*>(gradient)[gradient_row(args, direction, thread.batch, t) + thread.channel];
     }
   }
   return dx;
 }
 
 template <typename in_t>
-__global__ void __launch_bounds__(kThreads, 4) input_gradient_kernel(ConvBackwardArgs args, void* gradient) {
+__global__ void __launch_bounds__(kThreads, 4) input_gradient_kernel(ConvBackwardArgs args, const void* gradient) {
   for (int64_t batch = blockIdx.y; batch < args.batch; batch += gridDim.y) {
     const ConvThread thread = conv_thread<1>(args, batch);
     if (thread.channel >= args.channels) return;
@@ -71,16 +70,16 @@ __global__ void __launch_bounds__(kThreads, 4) input_gradient_kernel(ConvBackwar
   }
 }
 
-// A thread takes every gridDim.x-th element (row, channel) of a clip's initial state.
+// A thread takes a channel and every (kTaps gridDim.z)-th row of a clip's initial state.
 template <typename in_t>
-__global__ void __launch_bounds__(kThreads) initial_state_gradient_kernel(ConvBackwardArgs args, void* gradient) {
+__global__ void __launch_bounds__(kColumns* kTaps)
+    initial_state_gradient_kernel(ConvBackwardArgs args, const void* gradient) {
   const int64_t history = args.width - 1;
   for (int64_t batch = blockIdx.y; batch < args.batch; batch += gridDim.y) {
     ConvThread thread = conv_thread<1>(args, batch);
-    for (int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x; i < history * args.channels;
-         i += int64_t(gridDim.x) * kThreads) {
-      const int64_t row = i / args.channels;
-      thread.channel = i % args.channels;
+    thread.channel = int64_t(blockIdx.x) * kColumns + threadIdx.x;
+    if (thread.channel >= args.channels) return;
+    for (int64_t row = int64_t(blockIdx.z) * kTaps + threadIdx.y; row < history; row += int64_t(gridDim.z) * kTaps) {
       const int64_t s = row + (args.reverse[0] ? thread.length : -history);
       row_at<in_t>(args.dinitial_state, 0, batch, row)[thread.channel] =
           narrow<in_t>(row_gradient<Acc<in_t>>(args, gradient, thread, s));
@@ -91,7 +90,8 @@ __global__ void __launch_bounds__(kThreads) initial_state_gradient_kernel(ConvBa
 // One partial sum for each chunk: a thread takes a channel and every kTaps-th tap, with the bias for a last tap.
 // blockIdx.x counts blocks of channels, then chunks; blockIdx.y clips.
 template <typename in_t>
-__global__ void __launch_bounds__(kColumns* kTaps) parameter_gradient_kernel(ConvBackwardArgs args, void* gradient) {
+__global__ void __launch_bounds__(kColumns* kTaps)
+    parameter_gradient_kernel(ConvBackwardArgs args, const void* gradient) {
   using acc_t = Acc<in_t>;
   const unsigned channel_blocks = unsigned(ceil_divide(args.channels, kColumns));
   for (int64_t batch = blockIdx.y; batch < args.batch; batch += gridDim.y) {
@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kColumns* kTaps) parameter_gradient_kernel(Con
         const int64_t offset = args.reverse[direction] ? m : m - (args.width - 1);
         acc_t sum = 0;
         for (int64_t t = begin; t < end; ++t) {
-          const acc_t g = gradient_row<acc_t>(args, gradient, direction, batch, t)[thread.channel];
+          const acc_t g = static_cast<const acc_t*>(gradient)[gradient_row(args, direction, batch, t) + thread.channel];
           sum += is_bias ? g : g * widen(token_pack<in_t, 1>(args, thread, t + offset).at[0]);
         }
         acc_t* to = is_bias ? static_cast<acc_t*>(args.dbias) + partial * args.channels
@@ -133,10 +133,9 @@ void launch_causal_conv1d_any_backward(const ConvBackwardArgs& args, void* gradi
       launch(parameter_gradient_kernel<in_t>, sums, dim3(kColumns, kTaps), 0, stream, args, gradient);
     }
     if (args.dinitial_state.data && args.width > 1) {
-      constexpr int64_t kMostBlocks = 1 << 16;
-      const int64_t blocks = ceil_divide((args.width - 1) * args.channels, kThreads);
-      launch(initial_state_gradient_kernel<in_t>, dim3(unsigned(blocks < kMostBlocks ? blocks : kMostBlocks), grid.y),
-             dim3(kThreads), 0, stream, args, gradient);
+      const dim3 rows(unsigned(ceil_divide(args.channels, kColumns)), grid.y,
+                      blocks_y(ceil_divide(args.width - 1, kTaps)));
+      launch(initial_state_gradient_kernel<in_t>, rows, dim3(kColumns, kTaps), 0, stream, args, gradient);
     }
   });
 }

@@ -20,11 +20,16 @@ namespace {
 
 constexpr int kThreads = 256, kLanes = 16;   // packs that neighbouring threads take
 constexpr int kPatches = kThreads / kLanes;  // that a block works on at a time
-constexpr int kRows = 4;                     // patches of a thread forward, clips under way backward
+constexpr int kClips = 4;                    // whose loads are under way backward
+
+// Patches of a thread forward, whose loads are under way. Half precision has twice the channels to hold in registers.
+template <int kPack>
+constexpr int kPatchesOfThread = kPack > 4 ? 2 : 4;
 
 template <typename in_t, typename pos_t, int kPack>
-__global__ void __launch_bounds__(kThreads) patch_mask_kernel(PatchMaskForwardArgs args) {
+__global__ void __launch_bounds__(kThreads, 2) patch_mask_kernel(PatchMaskForwardArgs args) {
   using acc_t = Acc<in_t>;
+  constexpr int kRows = kPatchesOfThread<kPack>;
   const int64_t first = int64_t(blockIdx.x) * kPatches * kRows + threadIdx.y;
   const auto* token = static_cast<const acc_t*>(args.mask_token);
   for (int64_t batch = blockIdx.y; batch < args.batch; batch += gridDim.y) {
@@ -82,17 +87,17 @@ __global__ void __launch_bounds__(kThreads) patch_mask_backward_kernel(PatchMask
       const int64_t channel = first + threadIdx.x * kPack;
       Pack<acc_t, kPack> all{}, hidden{};
       if (inside && channel < args.channels) {
-        for (int64_t batch = begin; batch < end; batch += kRows) {
-          Pack<in_t, kPack> dout[kRows];
-          bool masked[kRows];
+        for (int64_t batch = begin; batch < end; batch += kClips) {
+          Pack<in_t, kPack> dout[kClips];
+          bool masked[kClips];
 #pragma unroll
-          for (int i = 0; i < kRows; ++i) {
+          for (int i = 0; i < kClips; ++i) {
             if (batch + i >= end) continue;
             dout[i] = load_pack<in_t, kPack>(row_at<in_t>(args.dout, 0, batch + i, patch) + channel);
             masked[i] = args.mask[(batch + i) * args.mask_batch + patch * args.mask_patch];
           }
 #pragma unroll
-          for (int i = 0; i < kRows; ++i) {
+          for (int i = 0; i < kClips; ++i) {
             if (batch + i >= end) continue;
             Pack<in_t, kPack> dx;
 #pragma unroll
@@ -123,7 +128,7 @@ __global__ void __launch_bounds__(kThreads) patch_mask_backward_kernel(PatchMask
 
 template <typename in_t, typename pos_t, int kPack>
 void launch_patch_mask(const PatchMaskForwardArgs& args, Stream stream) {
-  const dim3 grid(unsigned(ceil_divide(args.patches, kPatches * kRows)), blocks_y(args.batch));
+  const dim3 grid(unsigned(ceil_divide(args.patches, kPatches * kPatchesOfThread<kPack>)), blocks_y(args.batch));
   launch(patch_mask_kernel<in_t, pos_t, kPack>, grid, dim3(kLanes, kPatches), 0, stream, args);
 }
 

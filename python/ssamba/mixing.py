@@ -97,8 +97,8 @@ def mix_in_parts(
 
 
 def time_parts(batch: int, length: int, rows: int, shortest: int) -> list[slice]:
-    """Cuts L tokens into equal parts of about `rows` rows each over all clips, none below `shortest` if it can be."""
-    count = max(1, min(batch * length // rows, length // shortest))
+    """Cuts L tokens into equal parts of at most `rows` rows over all clips; no part is below `shortest` tokens."""
+    count = max(1, min(-(-batch * length // rows), length // shortest))
     ends = [length * i // count for i in range(count + 1)]
     return [slice(start, stop) for start, stop in pairwise(ends)]
 

@@ -1,4 +1,4 @@
-"""The largest matrices of a model in int8, for inference on a CPU."""
+"""Matrices of a model in int8, for inference on a CPU."""
 
 from __future__ import annotations
 
@@ -52,11 +52,12 @@ def _packed(weight: Tensor, scales: Tensor, bias: Tensor | None) -> torch.Script
 
 
 def quantize_int8(model: SSAMBA, kind: Literal["dynamic", "weight_only"] = "dynamic") -> SSAMBA:
-    """A copy of a float32 model on the CPU with every mixer's in_proj and out_proj in int8, in evaluation mode.
+    """A copy of a float32 model on the CPU with every mixer's in_proj and, for "weight_only", out_proj in int8.
 
-    These are three quarters of the multiplications; convolutions, scans and norms stay as they are. For inference only:
-    the copy cannot be trained or saved. Raises ValueError for an unknown kind or another dtype or device, and
-    NotImplementedError where torch has no int8 products.
+    in_proj is half of the multiplications, and its input is normalised. The input of out_proj has outliers: multiplied
+    in int8 it changed 4 % of a classifier's answers, in_proj none. The copy is in evaluation mode; it cannot be trained
+    or saved. Raises ValueError for an unknown kind or another dtype or device, NotImplementedError where torch has no
+    int8 products.
     """
     if kind not in ("dynamic", "weight_only"):
         raise ValueError(f"kind is {kind!r}; choose 'dynamic' or 'weight_only'")
@@ -66,5 +67,6 @@ def quantize_int8(model: SSAMBA, kind: Literal["dynamic", "weight_only"] = "dyna
     model = copy.deepcopy(model).eval().requires_grad_(False)
     for layer in model.layers:
         layer.mixer.in_proj = Int8Linear(layer.mixer.in_proj, kind)
-        layer.mixer.out_proj = Int8Linear(layer.mixer.out_proj, kind)
+        if kind == "weight_only":
+            layer.mixer.out_proj = Int8Linear(layer.mixer.out_proj, kind)
     return model

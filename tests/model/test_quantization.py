@@ -45,9 +45,10 @@ def test_model(make_model, noise, kind, layout):
         quantized = quantize_int8(model, kind)
         found = quantized.encode(x)
         for layer in model.layers:
-            for matrix in (layer.mixer.in_proj.weight, layer.mixer.out_proj.weight):
+            for name in ("in_proj", "out_proj") if kind == "weight_only" else ("in_proj",):
+                matrix = getattr(layer.mixer, name).weight
                 matrix.copy_(rounded(matrix, 127, dim=1))
-        tolerance = 1e-5 if kind == "weight_only" else 0.25
+        tolerance = 1e-5 if kind == "weight_only" else 0.2
         torch.testing.assert_close(found, model.encode(x), rtol=0, atol=tolerance)
         assert 0 < (found - wanted).abs().mean() < 0.02
         lengths = [130, 64]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -75,8 +76,8 @@ def _figures(case: Case, finish: Callable[[], None]) -> dict[str, Any]:
         peak = peak_bytes(case.device) - before
         try:
             add_floor(case, work)
-        except (OSError, ValueError) as error:  # no compiler
-            work.notes["floor"] = f"not measured: {error}"
+        except (OSError, subprocess.SubprocessError) as error:  # no compiler, or one that fails
+            work.notes["no_floor"] = str(error)
     figures = {"seconds": statistics.median(times), "slowest": max(times), "rounds": len(times), "peak_bytes": peak}
     return {**figures, **({"floor": work.floor} if work.floor else {}), **work.notes}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 from .case import PROVIDERS
@@ -13,7 +12,7 @@ BEGIN, END = "<!-- benchmarks: begin (written by ssamba bench) -->", "<!-- bench
 Row = dict[str, Any]
 TITLES = {
     "encoder": "Encoder forward",
-    "pretraining": "Pretraining step: 8 clips, 512 patches, 400 hidden",
+    "pretraining": "Pretraining step: clips of 512 patches, 400 hidden",
     "ops": "Ops",
     "features": "Log-mel of 16 clips of 10.24 s on one core",
     "loading": "Loading 64 wav files of 10.24 s",
@@ -95,15 +94,6 @@ def r_squared(points: list[tuple[float, float]]) -> float:
     yy = math.fsum((y - mean_y) ** 2 for _, y in points)
     xy = math.fsum((x - mean_x) * (y - mean_y) for x, y in points)
     return 1.0 if yy == 0 else xy * xy / (xx * yy)
-
-
-def write_readme_part(readme: Path, text: str) -> None:
-    """Puts `text` between the marks; raises ValueError if the file has none."""
-    whole = readme.read_text(encoding="utf-8")
-    if BEGIN not in whole or END not in whole:
-        raise ValueError(f"{readme} has no lines {BEGIN!r} and {END!r} to write between")
-    head, rest = whole.split(BEGIN)
-    readme.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 def readme_part(results: dict[str, Any]) -> str:

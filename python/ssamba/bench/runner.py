@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .case import Case
@@ -14,10 +14,8 @@ SAME = ("part", "provider", "size", "batch", "dtype", "detail", "device")  # in 
 START = 3.0  # seconds that starting a process may take beside the rounds
 
 
-def run_cases(
-    cases: Iterable[Case], threads: int, budget: float, longest: float, tell: Callable[[str], None]
-) -> list[Row]:
-    """Rows of `results`, each case at most `longest` seconds, all of them about `budget`.
+def run_cases(cases: Iterable[Case], threads: int, budget: float, longest: float) -> Iterator[Row]:
+    """Rows of `results` as they come, each case at most `longest` seconds, all of them about `budget`.
 
     A case that is not started says so, and why: no time left, or from the same provider's shorter input it is clear
     that it would not fit, in time (growing with the square of the tokens) or in memory.
@@ -32,8 +30,7 @@ def run_cases(
         else:
             row = {**case.to_dict(), "group": case.group, "threads": threads, **why}
         rows.append(row)
-        tell(f"{case.group}, {case.provider}: {in_words(row)}")
-    return rows
+        yield row
 
 
 def _hopeless(case: Case, rows: list[Row], left: float) -> Row | None:
@@ -60,6 +57,8 @@ def _hopeless(case: Case, rows: list[Row], left: float) -> Row | None:
 
 
 def in_words(row: Row) -> str:
-    if row["status"] != "ok":
-        return f"{row['status']} ({row['why']})"
-    return f"{row['seconds'] * 1e3:.4g} ms, {row['peak_bytes'] / 2**20:.0f} MiB"
+    if row["status"] == "ok":
+        figures = f"{row['seconds'] * 1e3:.4g} ms, {row['peak_bytes'] / 2**20:.0f} MiB"
+    else:
+        figures = f"{row['status']} ({row['why']})"
+    return f"{row['group']}, {row['provider']}: {figures}"

@@ -54,25 +54,25 @@ def run(args: Namespace) -> int:
     settings = make_settings(BenchSettings, args)
     out = Path(settings.out)
     from ..bench.charts import write_charts
-    from ..bench.report import readme_part, report, write_readme_part
+    from ..bench.readme_section import replace_section
+    from ..bench.report import BEGIN, END, readme_part, report
     from ..bench.results import new_results, read_results, write_results
 
     if not settings.report:
-        from ..bench.runner import run_cases
+        from ..bench.runner import in_words, run_cases
 
-        def tell(line: str) -> None:
+        rows = []
+        for row in run_cases(make_plan(settings).cases(), settings.threads, 60 * settings.budget, settings.longest):
+            rows.append(row)
+            write_results(out / "results.json", new_results(rows, settings.threads))  # a stopped run has its part
             if not settings.quiet:
-                print(line, file=sys.stderr, flush=True)
-
-        cases = make_plan(settings).cases()
-        rows = run_cases(cases, settings.threads, 60 * settings.budget, settings.longest, tell)
-        write_results(out / "results.json", new_results(rows, settings.threads))
+                print(in_words(row), file=sys.stderr, flush=True)
     results = read_results(out / "results.json")
     text = report(results)
     (out / "bench.md").write_text(text, encoding="utf-8")
     pictures = write_charts(results, out)
     if settings.readme:
-        write_readme_part(Path(settings.readme), readme_part(results))
+        replace_section(Path(settings.readme), BEGIN, END, readme_part(results))
     print(text)
     print("\n".join(map(str, [out / "results.json", out / "bench.md", *pictures])))
     return 1 if any(row["status"] == "failed" for row in results["rows"]) else 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ssamba.bench.charts import write_charts
-from ssamba.bench.report import BEGIN, END, r_squared, readme_part, report, write_readme_part
+from ssamba.bench.readme_section import replace_section
+from ssamba.bench.report import BEGIN, END, r_squared, readme_part, report
 from ssamba.bench.results import new_results, read_results, write_results
 
 
@@ -55,14 +56,14 @@ def test_readme_between_its_marks(results, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     for _ in range(2):
-        write_readme_part(readme, readme_part(results))
+        replace_section(readme, BEGIN, END, readme_part(results))
         text = readme.read_text()
         assert text.startswith(f"before\n{BEGIN}\nMeasured on 2 threads")
         assert text.endswith(f"|\n{END}\nafter\n")
         assert "old" not in text
     readme.write_text("no marks")
-    with pytest.raises(ValueError, match="has no lines"):
-        write_readme_part(readme, "text")
+    with pytest.raises(ValueError, match="has no line"):
+        replace_section(readme, BEGIN, END, "text")
 
 
 def test_pictures_only_of_more_than_one_length(results, row, tmp_path):
