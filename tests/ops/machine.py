@@ -16,6 +16,7 @@ from torch.utils._device import _device_constructors
 
 import emulator
 import ssamba_ops
+from ssamba_ops._library import cuda_problem
 
 OPS = ("bi_scan", "selective_scan", "causal_conv1d", "bi_conv1d", "patch_mask")
 KERNELS = [name for op in OPS for name in (op, f"{op}_backward")]
@@ -41,8 +42,8 @@ def machines(asked_for_cuda: bool) -> list:
 @contextlib.contextmanager
 def on_gpu() -> Iterator[None]:
     global _device
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU, and torch finds none")
+    if problem := cuda_problem():
+        pytest.skip(f"needs a GPU: {problem}")
     _device = torch.device("cuda")
     try:
         with MadeOn(_device):

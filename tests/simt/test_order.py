@@ -33,6 +33,28 @@ def calls(dtype):
         "bi_conv1d_backward": (dout, x, weight, bias, True, lengths),
         "patch_mask": (x, mask, normal(D), normal(L, D)),
         "patch_mask_backward": (x, mask, True),
+    } | scan_calls(dtype)
+
+
+def scan_calls(dtype):
+    """Tiles of 16 tokens: three in one clip, whose middle one both directions reach at once, two in another."""
+    B, L, D, N = 3, 41, 20, 16
+    lengths = torch.tensor([L, 23, 0])
+    u, delta, dout = (normal(2, B, L, D, dtype=dtype) for _ in range(3))
+    A, skip, bias, z = -normal(2, D, N).abs(), normal(2, D), normal(2, D), normal(B, L, D, dtype=dtype)
+    projections = normal(2, B, L, N, dtype=dtype), normal(2, B, L, 1, N, dtype=dtype).flatten(3)
+    both = (u, delta, A, *projections, skip, z, bias, True, lengths)
+    alike = (u[0], *both[1:])
+    state = normal(B, D, N)
+    one = (u[0], delta[0], A[0], *(x[0] for x in projections), skip[0], z, bias[0], True, state, True, lengths)
+    checkpoints = [torch.ops.ssamba_simt.bi_scan_forward(*x)[1] for x in (both, alike)]
+    checkpoints.append(torch.ops.ssamba_simt.selective_scan_forward(*one)[2])
+    return {
+        "bi_scan": both,
+        "bi_scan_backward": (dout[0], checkpoints[0], *both),
+        "bi_scan_backward of one input": (dout[0], checkpoints[1], *alike),
+        "selective_scan": one,
+        "selective_scan_backward": (dout[0], state, checkpoints[2], *one),
     }
 
 
