@@ -10,7 +10,7 @@ from ssamba.demo.recipe import Recipe
 from ssamba.demo.spoken_words import SpokenWordsSettings
 
 MODEL = {**recipe.MODEL, "embed_dim": 8, "depth": 1}
-PRETRAIN = {"batch_size": 4, "max_steps": 2, "validate_every": 1, "log_every": 1, **recipe.MASKING}
+PRETRAIN = {"batch_size": 4, "max_steps": 2, "validate_every": 1, "log_every": 1, **recipe.OBJECTIVE}
 FINETUNE = {"batch_size": 4, "max_steps": 2, "validate_every": 1, "log_every": 1}
 
 

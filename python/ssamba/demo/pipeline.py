@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ssamba.checkpoint import save_atomically
@@ -22,12 +18,12 @@ from ssamba.training import Interrupted
 from .charts import Series
 from .experiment import BASELINE, PRETRAINED, SCRATCH, Outcome, curve, run_experiment
 from .hidden_patches import examples
+from .provenance import machine, software
 from .recipe import Recipe, recipe
 from .report import Accuracy, Chart, Report, duration, percent, write_report
 from .spoken_words import VOICES, WORDS, SpokenWords, make_spoken_words
 
 SHOWN = {"seven": 4, "left": 11, "stop": 20}  # word and number of the test clips in the report
-PACKAGES = ("torch", "numpy", "scikit-learn", "soundfile", "soxr", "accelerate", "espeakng-loader")
 MAKING = "making the sounds"
 
 
@@ -179,29 +175,9 @@ def _facts(words: SpokenWords, chosen: Recipe, outcomes: Sequence[Outcome]) -> d
         "Pretraining": chosen.pretrain_settings,
         "Fine-tuning": chosen.finetune_settings,
         "Seeds": {"sounds": sounds.seed, "training and choice of labels": ", ".join(str(one.seed) for one in outcomes)},
-        "Machine": {
-            "processor": _processor(),
-            "cores, threads used": f"{os.cpu_count()}, {torch.get_num_threads()}",
-            "system": platform.platform(),
-        },
-        "Versions": {"python": platform.python_version(), **{name: _version(name) for name in ("ssamba", *PACKAGES)}},
+        "Machine": machine(),
+        "Versions": software(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed as a package"
 
 
 def _write_results(path: Path, page: Report, outcomes: Sequence[Outcome]) -> None:

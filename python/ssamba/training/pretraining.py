@@ -33,7 +33,10 @@ from .start import (
 )
 
 MASKED_SHARE = 400 / 512  # of the published model
-MASKING_FIELDS = ("objective", "generative_weight", "masking", "features", "min_cluster", "max_cluster", "mean", "std")
+MASKING_FIELDS = (
+    *("objective", "infonce", "generative_weight", "masking", "features"),
+    *("min_cluster", "max_cluster", "mean", "std"),
+)
 
 
 class PretrainStep(nn.Module):

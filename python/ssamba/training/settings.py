@@ -34,6 +34,13 @@ class ModelSettings(Settings):
         None, "how layers are wired: plain, or as published", group="model", choices=("sequential", "paired")
     )
     norm: str | None = option(None, "normalisation of the layers", group="model", choices=("layernorm", "rmsnorm"))
+    backward_dt_init: str | None = option(
+        None,
+        "step sizes that the backward direction starts from: small ones like the forward direction's, or about 0.7, as "
+        "published",
+        group="model",
+        choices=("like_forward", "zero_bias"),
+    )
     drop_path: float | None = option(None, "stochastic depth rate of the last layer", group="model", minimum=0)
     fshape: int | None = option(None, "mel bins in a patch", group="model", minimum=1)
     tshape: int | None = option(None, "frames in a patch", group="model", minimum=1)
@@ -130,6 +137,13 @@ class PretrainSettings(TrainingSettings):
         "joint", "what to learn from masked patches", group="masking", choices=("joint", "discriminative", "generative")
     )
     generative_weight: float | None = option(None, "weight of reconstruction in joint", group="masking", minimum=0)
+    infonce: str | None = option(
+        None,
+        "what the discriminative softmax runs over: the targets of a prediction (paper) or the predictions of a target "
+        "(default: by layout, published_code for paired)",
+        group="masking",
+        choices=("paper", "published_code"),
+    )
     masked_patches: int | None = option(None, "masked patches a clip (default: 78 %)", group="masking", minimum=1)
     masking: str | None = option(
         None, "shape of the mask", group="masking", choices=("cluster", "frame", "published_cluster")

@@ -22,7 +22,10 @@ from .run_directory import fingerprint
 from .seeding import seed_for
 from .settings import DataSettings, ModelSettings, TrainingSettings
 
-SIZE_FIELDS = ("embed_dim", "depth", "layout", "norm", "drop_path", "fshape", "tshape", "fstride", "tstride")
+SIZE_FIELDS = (
+    *("embed_dim", "depth", "layout", "norm", "backward_dt_init", "drop_path"),
+    *("fshape", "tshape", "fstride", "tstride"),
+)
 MEASURED_CLIPS = 1000
 
 

@@ -1,0 +1,53 @@
+"""The table of benchmarks/layouts.py."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+from ssamba.demo.spoken_words import VOICES, WORDS
+
+BEGIN, END = "<!-- layouts: begin (written by benchmarks/layouts.py) -->", "<!-- layouts: end -->"
+
+STARTS = {"like_forward": "small, like the forward ones", "zero_bias": "about 0.7, as published"}
+COLUMNS: dict[str, Callable[[dict], float]] = {
+    "words right, pretrained": lambda run: run["test_accuracy"]["pretrained"],
+    "words right, from scratch": lambda run: run["test_accuracy"]["scratch"],
+    "hidden patches told apart": lambda run: run["pretraining"]["accuracy"],
+}
+
+
+def table(results: dict) -> str:
+    """What was trained and how, then a row for each layout and start, in percent."""
+    rows: dict[tuple[str, str], list[dict]] = {}
+    for run in results["runs"]:
+        rows.setdefault((run["layout"], run["backward_dt_init"]), []).append(run)
+    lines = [
+        terms(results),
+        "",
+        f"| layout | backward step sizes start | {' | '.join(COLUMNS)} |",
+        f"|---|---|{'--:|' * len(COLUMNS)}",
+    ]
+    for (layout, start), runs in rows.items():
+        cells = [spread([value(run) for run in runs]) for value in COLUMNS.values()]
+        lines.append(f"| `{layout}` | `{start}`: {STARTS[start]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def terms(results: dict) -> str:
+    recipe = results["recipe"]
+    model, pretraining, finetuning = (recipe[f"{part}_settings"] for part in ("model", "pretrain", "finetune"))
+    (parameters,) = {run["parameters"] for run in results["runs"]}
+    seeds = sorted({run["seed"] for run in results["runs"]})
+    return (
+        f"{len(WORDS)} words of the demo, {results['clips']['test']} clips of {len(VOICES['test'])} voices never heard "
+        f"in training; mean ± standard deviation in % over seeds {', '.join(map(str, seeds))}. Every run has depth "
+        f"{model['depth']}, width {model['embed_dim']}, {parameters:,} parameters, {pretraining['max_steps']} steps of "
+        f"pretraining on {results['clips']['train']} clips and {finetuning['max_steps']} of fine-tuning with "
+        f"{recipe['labels_per_word']} labels a word, and the paper's InfoNCE."
+    )
+
+
+def spread(shares: list[float]) -> str:
+    mean = f"{100 * statistics.mean(shares):.1f}"
+    return f"{mean} ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else mean
