@@ -2,9 +2,11 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 
+from ssamba import cli
 from ssamba.demo import add_arguments, main, pipeline, recipe, spoken_words
 from ssamba.demo.recipe import Recipe
 from ssamba.demo.spoken_words import SpokenWordsSettings
@@ -49,7 +51,11 @@ def test_the_demo_runs_from_sounds_to_report_and_again(tiny_demo, tmp_path, caps
 
     printed = capsys.readouterr().out
     assert f"{100 * results['test_accuracy']['SSAMBA, pretrained']['mean']:.1f} %" in printed
-    assert max(map(len, printed.splitlines())) <= 80 + len(str(tmp_path))
+    assert max(map(len, printed.replace(str(out), "runs/demo").splitlines())) <= 80
+    command = printed.splitlines()[-1].split()
+    assert command[0] == "ssamba"
+    assert cli.main([*command[1:], "--json"]) == 0
+    assert [Path(one["file"]).name for one in json.loads(capsys.readouterr().out)] == ["f2-000.wav"]
 
     assert main(given) == 0
     assert "used again" in capsys.readouterr().out
@@ -68,18 +74,29 @@ def test_both_fine_tunings_differ_only_in_where_they_start(tiny_demo, tmp_path):
     for name in started[0]["settings"].keys() - shape:
         assert started[0]["settings"][name] == started[1]["settings"][name], name
     models = [json.loads((run / "checkpoints" / "last" / "config.json").read_text()) for run in runs]
-    pretraining_only = {"masked_patches", "masking", "objective", "min_cluster", "max_cluster"}
+    pretraining_only = {"masked_patches", "masking", "objective", "generative_weight", "min_cluster", "max_cluster"}
     for name in models[0].keys() - pretraining_only:
         assert models[0][name] == models[1][name], name
 
 
-def test_somebody_elses_run_folder_is_left_alone(tiny_demo, tmp_path):
-    mine = tmp_path / "demo" / "seed-0" / "pretrain" / "notes.txt"
+@pytest.mark.parametrize(
+    ("place", "message"), [("", "holds no earlier demo"), ("seed-0/pretrain", "not a training run")]
+)
+def test_somebody_elses_folder_is_left_alone(tiny_demo, tmp_path, place, message):
+    mine = tmp_path / "demo" / place / "results.json"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    with pytest.raises(FileExistsError, match="is not a training run"):
+    if place:
+        (tmp_path / "demo" / "words").mkdir()
+    with pytest.raises(FileExistsError, match=message):
         main(arguments("--out", str(tmp_path / "demo"), "--quiet"))
     assert mine.read_text() == "mine"
+
+
+def test_out_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "demo").write_text("mine")
+    with pytest.raises(FileExistsError, match="is a file; give --out a folder"):
+        main(arguments("--out", str(tmp_path / "demo"), "--quiet"))
 
 
 @pytest.mark.parametrize("given", [["--seed", "-1"], ["--seeds", "0"], ["--seeds", "two"]])

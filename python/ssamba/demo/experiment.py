@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ssamba import SSAMBA
 from ssamba.training import EvaluateSettings, FinetuneSettings, PretrainSettings, evaluate, finetune, pretrain
 
 from .baseline import logistic_regression_accuracy, mean_log_mel
@@ -25,7 +26,8 @@ STAGES = ("pretraining", "fine-tuning, pretrained", "fine-tuning, from scratch",
 @dataclass(frozen=True)
 class Outcome:
     """Results of one seed: test accuracy by way of learning, confusion (C, C) of the pretrained model, rows what was
-    said; seconds by stage; run directories by name ("pretrain", "pretrained", "scratch")."""
+    said; seconds by stage; run directories by name ("pretrain", "pretrained", "scratch"); parameters of the model
+    that was pretrained."""
 
     seed: int
     accuracy: dict[str, float]
@@ -33,6 +35,7 @@ class Outcome:
     classes: tuple[str, ...]
     seconds: dict[str, float]
     runs: dict[str, Path]
+    parameters: int
 
 
 def run_experiment(
@@ -84,7 +87,9 @@ def run_experiment(
         )
     accuracy = {name: float(one.metrics.accuracy) for name, one in tested.items()}
     best = tested[PRETRAINED]
-    return Outcome(seed, {**accuracy, BASELINE: baseline}, best.metrics.confusion, best.classes, seconds, runs)
+    parameters = sum(parameter.numel() for parameter in SSAMBA.from_pretrained(learnt.checkpoint).parameters())
+    accuracy[BASELINE] = baseline
+    return Outcome(seed, accuracy, best.metrics.confusion, best.classes, seconds, runs, parameters)
 
 
 def curve(run: Path, split: str, name: str) -> tuple[list[float], list[float]]:

@@ -30,9 +30,10 @@ MAKING = "making the sounds"
 def run_demo(out: Path, quick: bool = False, seed: int = 0, seeds: int = 1, quiet: bool = False) -> list[Outcome]:
     """Runs the demo in `out` and returns the outcome of each seed.
 
-    Raises SpeechEngineError if the speech engine fails, FileExistsError if something else is in the way in `out`, and
-    what training raises.
+    Raises SpeechEngineError if the speech engine fails, FileExistsError if `out` or something in it is not the demo's,
+    and what training raises.
     """
+    check_folder(out)
     chosen = recipe(quick, seed)
     words, making = _make_sounds(out, chosen, quiet)
     page_file, results_file = out / "report.html", out / "results.json"
@@ -56,11 +57,22 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0, seeds: int = 1, quie
             raise Interrupted(
                 "stopped; the sounds are kept, and the same command trains again from the start", stop.exit_code - 128
             ) from stop
-    page = make_report(words, chosen, outcomes, making)
+    options = [f"--seed {seed}", *([f"--seeds {seeds}"] if seeds > 1 else []), *(["--quick"] if quick else [])]
+    page = make_report(words, chosen, outcomes, making, f"ssamba demo {' '.join(options)}")
     write_report(page, page_file)
     _write_results(results_file, page, outcomes)
     _print_accuracies(page, words, page_file)
+    print(f"try the model:\n{predicting(outcomes[0], words)}")
     return outcomes
+
+
+def check_folder(out: Path) -> None:
+    """Raises FileExistsError unless `out` is new, empty or holds an earlier demo, whose files may be replaced."""
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file; give --out a folder, new or of an earlier demo")
+    holds_demo = any((out / name).is_dir() for name in ("words", "words.partial"))
+    if out.is_dir() and any(out.iterdir()) and not holds_demo:
+        raise FileExistsError(f"{out} is not empty and holds no earlier demo; choose another --out")
 
 
 def _say(heading: str, text: str) -> None:
@@ -83,7 +95,7 @@ def _make_sounds(out: Path, chosen: Recipe, quiet: bool) -> tuple[SpokenWords, f
     return words, time.monotonic() - started
 
 
-def make_report(words: SpokenWords, chosen: Recipe, outcomes: Sequence[Outcome], making: float) -> Report:
+def make_report(words: SpokenWords, chosen: Recipe, outcomes: Sequence[Outcome], making: float, command: str) -> Report:
     """Everything the page shows; pictures, curves and confusion are those of the first seed."""
     first = outcomes[0]
     few = chosen.labels_per_word
@@ -119,15 +131,21 @@ def make_report(words: SpokenWords, chosen: Recipe, outcomes: Sequence[Outcome],
         accuracies=accuracies,
         chance=1 / len(WORDS),
         examples=examples(first.runs["pretrain"] / "checkpoints" / "last", words.split("test"), SHOWN, first.seed),
-        charts=_charts(first),
+        charts=_charts(first, chosen),
         confusion=first.confusion[np.ix_(order, order)],
         classes=WORDS,
         timings={MAKING + (" (used again)" if words.reused else ""): making, **seconds},
-        facts=_facts(words, chosen, outcomes),
+        facts={"Command": {"the same again": command, "the model on a sound": predicting(first, words)}}
+        | _facts(words, chosen, outcomes),
     )
 
 
-def _charts(outcome: Outcome) -> list[Chart]:
+def predicting(outcome: Outcome, words: SpokenWords) -> str:
+    """A command that names the words of some test clips with the pretrained and fine-tuned model."""
+    return f"ssamba predict --checkpoint {outcome.runs[PRETRAINED]} {words.split('test') / WORDS[-1]}"
+
+
+def _charts(outcome: Outcome, chosen: Recipe) -> list[Chart]:
     def series(run: str, split: str, metric: str, name: str, colour: str) -> Series:
         return Series(name, *curve(outcome.runs[run], split, metric), colour)
 
@@ -143,17 +161,18 @@ def _charts(outcome: Outcome) -> list[Chart]:
             series("pretrain", "validation", metric, "held-out voices", "d"),
         ]
 
+    def guessing(choices: int, lines: list[Series]) -> Series:
+        return Series("guessing", [lines[0].x[0], lines[0].x[-1]], [1 / choices] * 2, "c")
+
+    told_apart, words_right = both("accuracy"), pair("validation", "accuracy")
+    told_apart.append(guessing(chosen.pretrain_settings["masked_patches"], told_apart))
+    words_right.append(guessing(len(WORDS), words_right))
+    share = ("step", "share right", (0.0, 1.0))
     return [
         Chart("Pretraining: loss without labels", both("loss"), "step", "loss"),
-        Chart("Pretraining: hidden patches told apart", both("accuracy"), "step", "share right", (0.0, 1.0)),
+        Chart("Pretraining: hidden patches told apart", told_apart, *share),
         Chart("Fine-tuning: loss on the labelled clips", pair("train", "loss"), "step", "cross-entropy"),
-        Chart(
-            "Fine-tuning: words right, other voices",
-            pair("validation", "accuracy"),
-            "step",
-            "share right",
-            (0.0, 1.0),
-        ),
+        Chart("Fine-tuning: words right, other voices", words_right, *share),
     ]
 
 
@@ -171,7 +190,7 @@ def _facts(words: SpokenWords, chosen: Recipe, outcomes: Sequence[Outcome]) -> d
             "voice over noise": f"{sounds.snr_db[0]:g} to {sounds.snr_db[1]:g} dB",
             **voices,
         },
-        "Model": chosen.model_settings,
+        "Model": {**chosen.model_settings, "parameters": f"{outcomes[0].parameters:,}"},
         "Pretraining": chosen.pretrain_settings,
         "Fine-tuning": chosen.finetune_settings,
         "Seeds": {"sounds": sounds.seed, "training and choice of labels": ", ".join(str(one.seed) for one in outcomes)},
