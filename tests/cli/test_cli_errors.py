@@ -33,7 +33,7 @@ CASES = [
     ("pretrain --data {clips} --out {clips}", "is not empty and holds no run (no config.json)"),
     ("pretrain --data {clips} --out {pre}", "already holds a run; continue it with --resume or"),
     ("finetune --data {clips} --out {pre} --resume", "holds a pretrain run, not a finetune run"),
-    ("pretrain --config {tmp}/nofile.yaml", "No such file or directory"),
+    ("pretrain --config {tmp}/nofile.yaml", "error: {tmp}/nofile.yaml: No such file or directory"),
     ("pretrain --config {tmp}/list.yaml", "must hold lines like 'batch_size: 64', found a list"),
     ("pretrain --config {tmp}/typo.yaml", "unknown setting batch_sise; did you mean batch_size?; in"),
     ("pretrain --config {tmp}/torn.yaml", "is not valid YAML"),
@@ -51,6 +51,8 @@ CASES = [
     ("embed --checkpoint {pre} --out {tmp}/f.npz --layers two {clips}", "layers is 'two', expected numbers"),
     ("embed --checkpoint {tmp}/broken --out {tmp}/f.npz {clips}", "{tmp}/broken is damaged"),
     ("stats --data {tmp}/empty", "empty: holds no audio files"),
+    ("demo --out {tmp}/list.yaml", "list.yaml is a file; give --out a folder, new or of an earlier demo"),
+    ("demo --out {tmp}/broken", "broken is not empty and holds no earlier demo; choose another --out"),
 ]
 
 

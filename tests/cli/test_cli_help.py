@@ -6,13 +6,17 @@ import dataclasses
 import re
 import subprocess
 import sys
+from functools import partial
+from importlib import import_module
 
 import pytest
 
 from ssamba.cli import VERBS
+from ssamba.cli.arguments import make_settings
 from ssamba.cli.embed import EmbedSettings
 from ssamba.cli.predict import PredictSettings
 from ssamba.cli.stats import StatsSettings
+from ssamba.cli.training_verb import training_settings
 from ssamba.training import EvaluateSettings, FinetuneSettings, PretrainSettings, RepeatSettings
 
 SETTINGS = {
@@ -44,6 +48,36 @@ def test_verb_help(verb, ssamba, monkeypatch):
         option = item.name.upper() if item.metadata["positional"] else "--" + item.name.replace("_", "-")
         assert re.search(rf"^  {option}\b", out, re.MULTILINE), option
         assert item.metadata["help"].split()[0] in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_are_understood(verb, ssamba, pretrained, monkeypatch, tmp_path):
+    module = import_module(f"ssamba.cli.{verb}")
+    understood = []
+
+    def settings_only(asked, args):
+        if asked in ("pretrain", "finetune", "repeat"):
+            training_settings(SETTINGS[asked], args, asked)
+        elif asked in SETTINGS:
+            make_settings(SETTINGS[asked], args)
+        understood.append(asked)
+        return 0
+
+    for name in VERBS:
+        monkeypatch.setattr(f"ssamba.cli.{name}.run", partial(settings_only, name))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pretrain.yaml").write_text("data: clips\nout: runs/pretrained\n")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "pretrained").symlink_to(pretrained)  # for the example that resumes
+
+    commands = re.sub(r"\\\n\s*", "", module.EXAMPLE).splitlines()
+    for command in commands:
+        program, *argv = re.sub(r"torchrun .* -m ssamba", "ssamba", command).partition(" | ")[0].split()
+        assert program == "ssamba"
+        code, _, err = ssamba(*argv)
+        assert (code, err) == (0, ""), command
+    assert len(understood) == len(commands) > 0
+    assert verb in understood
 
 
 def test_version(ssamba):

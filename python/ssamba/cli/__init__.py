@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             raise
         if debug:
             traceback.print_exc()
-        print(f"ssamba: {'' if code >= 128 else 'error: '}{' '.join(str(error).split())}", file=sys.stderr)
+        print(f"ssamba: {'' if code >= 128 else 'error: '}{' '.join(_message(error).split())}", file=sys.stderr)
         return code
 
 
@@ -53,6 +53,13 @@ def _exit_code(error: Exception) -> int | None:
     if hasattr(error, "exit_code"):  # Interrupted, NonFiniteError
         return error.exit_code
     return 2 if isinstance(error, (UsageError, ValueError, OSError, ImportError)) else None
+
+
+def _message(error: Exception) -> str:
+    """What the error says; an error of the system says which file it is about first, and without its number."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _run(argv: list[str]) -> int:
