@@ -37,14 +37,16 @@ def table(results: dict) -> str:
 def terms(results: dict) -> str:
     recipe = results["recipe"]
     model, pretraining, finetuning = (recipe[f"{part}_settings"] for part in ("model", "pretrain", "finetune"))
-    (parameters,) = {run["parameters"] for run in results["runs"]}
+    sizes = {run["parameters"] for run in results["runs"]}
+    if len(sizes) != 1:
+        raise ValueError(f"runs with {sorted(sizes)} parameters do not compare; every run must have as many")
     seeds = sorted({run["seed"] for run in results["runs"]})
     return (
         f"{len(WORDS)} words of the demo, {results['clips']['test']} clips of {len(VOICES['test'])} voices never heard "
         f"in training; mean ± standard deviation in % over seeds {', '.join(map(str, seeds))}. Every run has depth "
-        f"{model['depth']}, width {model['embed_dim']}, {parameters:,} parameters, {pretraining['max_steps']} steps of "
-        f"pretraining on {results['clips']['train']} clips and {finetuning['max_steps']} of fine-tuning with "
-        f"{recipe['labels_per_word']} labels a word, and the paper's InfoNCE."
+        f"{model['depth']}, width {model['embed_dim']}, {sizes.pop():,} parameters, the paper's InfoNCE, "
+        f"{pretraining['max_steps']} steps of pretraining on {results['clips']['train']} clips, and "
+        f"{finetuning['max_steps']} steps of fine-tuning with {recipe['labels_per_word']} labels a word."
     )
 
 
