@@ -1,15 +1,14 @@
-"""Every preparer on a miniature of the real folder layout: splits, labels, and what it says of missing files."""
+"""Every preparer on a miniature of the real folder layout: splits and labels."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from miniature_data_sets import WRITERS, write_lines, write_tone
+from miniature_data_sets import WRITERS, write_lines
 from ssamba.audio import read_audio
 from ssamba.data import Clip, read_manifest
 from ssamba.data.preparers import PreparationError, prepare, read_splits, urban8k
@@ -156,75 +155,13 @@ def test_the_same_twice(prepared, tmp_path):
     assert {path: path.read_bytes() for path in (tmp_path / "prepared").rglob("*.*") if path.is_file()} == before
 
 
-def remove(root, *names):
-    for name in names:
-        (root / name).unlink()
-
-
-@pytest.mark.parametrize(
-    ("dataset", "broken", "message"),
-    [
-        (
-            "esc50",
-            ["audio/1-1000-A-0.wav", "audio/1-1000-B-0.wav"],
-            r"2 of 40 clips are missing: .*1-1000-A-0.wav, .*1-1000-B-0.wav; 6 clips in fold 1, expected 8\.",
-        ),
-        ("esc50", ["meta/esc50.csv"], r"found none of .*/meta/esc50.csv, .*give the folder of ESC-50"),
-        (
-            "iemocap",
-            ["Session4/dialog/EmoEvaluation/Ses04F_impro01.txt"],
-            r"4 utterances of the four emotions in Session4, expected 8; 9 utterances of ang, expected 10; 9 utter",
-        ),
-        (
-            "iemocap",
-            ["Session4/sentences/wav/Ses04F_impro01/Ses04F_impro01_F000.wav"],
-            r"1 of 8 recordings of Session4 are missing: .*Ses04F_impro01_F000.wav",
-        ),
-        ("voxceleb1", ["iden_split.txt"], r"holds none of iden_split.txt, .*download VoxCeleb1"),
-        (
-            "voxceleb1",
-            ["dev/wav/id10001/video0/00000.wav"],
-            r"1 of 12 utterances are missing: id10001/video0/00000.wav; 5 utterances in the train part, expected 6",
-        ),
-        ("speech_commands_v1", ["validation_list.txt"], r"1 of 2 lists are missing: validation_list.txt"),
-        (
-            "speech_commands_v2",
-            ["zero/00000005_nohash_0.wav"],
-            r"1 of 6 clips of the lists are missing: zero/00000005_nohash_0.wav; 2 clips in the test part, expected 3",
-        ),
-        ("speech_commands_v2", ["testing_list.txt"], r"found none of .*testing_list.txt"),
-        ("audioset20k", ["eval_segments.csv"], r"found none of .*eval_segments.csv"),
-        ("urban8k", ["audio/fold2/200-0-0-0.wav"], r"1 of 30 clips are missing: .*200-0-0-0.wav"),
-        (
-            "pretraining",
-            ["LibriSpeech/train-other-500/20/1240/20-1240-0001.flac"],
-            r"1 utterances in LibriSpeech/train-other-500, expected 2",
-        ),
-    ],
-)
-def test_what_is_missing_is_said(dataset, broken, message, tmp_path):
-    expected = WRITERS[dataset](tmp_path / "data")
-    remove(tmp_path / "data", *broken)
-    with pytest.raises(PreparationError, match=message):
-        prepare(dataset, tmp_path / "data", tmp_path / "out", expected=expected)
-    assert not (tmp_path / "out" / "splits.json").exists()
-
-
 def test_incomplete_goes_on(prepared, tmp_path):
     WRITERS["speech_commands_v1"](tmp_path / "speech_commands_v1")
-    remove(tmp_path / "speech_commands_v1", "zero/00000005_nohash_0.wav")
+    (tmp_path / "speech_commands_v1" / "zero" / "00000005_nohash_0.wav").unlink()
     content, folds = prepared("speech_commands_v1", incomplete=True)
     assert folds["1"]["test"].counts() == {"bed": 1, "happy": 1}
     assert "1 of 6 clips of the lists are missing: zero/00000005_nohash_0.wav" in content["missing"]
     assert "3 words, expected 30" in content["missing"]
-
-
-def test_the_published_counts_are_asked_for(tmp_path):
-    WRITERS["esc50"](tmp_path)
-    with pytest.raises(
-        PreparationError, match=r"40 clips in meta/esc50.csv, expected 2,000; 2 classes, expected 50; 8 "
-    ):
-        prepare("esc50", tmp_path, tmp_path / "out")
 
 
 def test_published_counts_add_up():
@@ -234,16 +171,6 @@ def test_published_counts_add_up():
     assert sum(iemocap.EXPECTED["sessions"]) == sum(iemocap.EXPECTED[name] for name in ("ang", "hap", "neu", "sad"))
     assert sum(speech_commands_v2.EXPECTED[part] for part in ("train", "validation", "test")) == 105829
     assert sum(voxceleb1.EXPECTED[part] for part in ("train", "validation", "test")) == 153516
-
-
-def test_a_damaged_archive_is_named(tmp_path, monkeypatch):
-    expected = WRITERS["speech_commands_v1"](tmp_path / "data")
-    archive = tmp_path / "speech_commands_v0.01.tar.gz"
-    archive.write_bytes(b"cut off")
-    with pytest.raises(PreparationError, match=rf"{archive} has sha256 .*, expected 743935421bb5.*: download it again"):
-        prepare("speech_commands_v1", tmp_path / "data", tmp_path / "out", expected=expected)
-    monkeypatch.setattr("ssamba.data.preparers.speech_commands_v1.CHECKSUM", hashlib.sha256(b"cut off").hexdigest())
-    prepare("speech_commands_v1", tmp_path / "data", tmp_path / "out", expected=expected)
 
 
 def test_root_may_be_the_folder_above(tmp_path):
@@ -267,37 +194,6 @@ def test_clip_names_of_audioset(tmp_path):
         audio_by_video(tmp_path)
 
 
-def test_a_split_file_with_nonsense(tmp_path):
-    expected = WRITERS["voxceleb1"](tmp_path)
-    write_lines(tmp_path / "iden_split.txt", "1 id10001/video0/00000.wav", "<html>")
-    with pytest.raises(PreparationError, match=r"iden_split.txt:2: expected '1 speaker/video/utterance.wav', found"):
-        prepare("voxceleb1", tmp_path, tmp_path / "out", expected=expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (b"filename,fold,category\n", "expected columns filename,fold,category,src_file, found filename,fold,category"),
-        (b"filename,fold,category,src_file\na.wav,1\n", "esc50.csv:2: the number of fields is not that of the header"),
-        (b"filename,fold,category,src_file\na.wav,6,dog,7\n", "esc50.csv:2: fold is '6', expected 1 to 5"),
-        (b"\xff\xfe", r"esc50.csv: is not UTF-8 text \(byte 0\); download it again"),
-        (b"", "found nothing"),
-    ],
-)
-def test_a_broken_table(text, message, tmp_path):
-    (tmp_path / "meta").mkdir()
-    (tmp_path / "meta" / "esc50.csv").write_bytes(text)
-    with pytest.raises(PreparationError, match=message):
-        prepare("esc50", tmp_path, tmp_path / "out")
-
-
-def test_an_unusable_clip_of_urban8k_is_named(tmp_path):
-    expected = WRITERS["urban8k"](tmp_path)
-    (tmp_path / "audio" / "fold1" / "100-0-0-0.wav").write_bytes(b"")
-    with pytest.raises(PreparationError, match=r"a clip cannot be used: .*100-0-0-0.wav: is empty"):
-        prepare("urban8k", tmp_path, tmp_path / "out", expected=expected)
-
-
 def test_hold_out_keeps_groups_whole_and_shares_small():
     random = np.random.default_rng(0)
     clips = [(Clip(str(i), ("ab"[i % 2],)), str(group)) for i, group in enumerate(random.integers(60, size=400))]
@@ -307,12 +203,3 @@ def test_hold_out_keeps_groups_whole_and_shares_small():
     assert len(train) + len(held) == 400
     assert all(15 <= count <= 20 for count in held.counts().values())
     assert [clip.path for clip in hold_out_groups(clips, ("a", "b"), 0.1)[1].clips] == [c.path for c in held.clips]
-
-
-def test_splits_of_another_folder(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no splits.json; prepare the data set first"):
-        read_splits(tmp_path)
-    write_lines(tmp_path / "splits.json", "[]")
-    with pytest.raises(ValueError, match=r"splits.json is damaged"):
-        read_splits(tmp_path)
-    write_tone(tmp_path / "a.wav", 300)
