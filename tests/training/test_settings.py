@@ -53,6 +53,14 @@ def test_input_length_follows_from_seconds():
     assert clip_seconds(make(input_tdim=98), config) == pytest.approx((97 * 160 + 400) / 16000)
 
 
+def test_published_choices_reach_the_model():
+    config = pretrain_config(make(layout="paired", backward_dt_init="zero_bias", infonce="paper"))
+    assert (config.layout, config.backward_dt_init, config.infonce_orientation) == ("paired", "zero_bias", "paper")
+    assert pretrain_config(make(layout="paired")).infonce_orientation == "published_code"
+    scratch = FinetuneSettings(data="d", out="o", backward_dt_init="zero_bias")
+    assert classifier_config(scratch, ("a", "b")).backward_dt_init == "zero_bias"
+
+
 def test_masked_patches_follow_the_grid():
     assert pretrain_config(make()).masked_patches == 400
     assert pretrain_config(make(input_tdim=64)).masked_patches == 25  # of 8 x 4, 78.125 %

@@ -31,13 +31,16 @@ class ModelSettings(Settings):
     embed_dim: int | None = option(None, "width of a token", group="model", minimum=1)
     depth: int | None = option(None, "number of layers", group="model", minimum=1)
     layout: str | None = option(
-        None, "how layers are wired: plain, or as published", group="model", choices=("sequential", "paired")
+        None,
+        "how layers are wired: plain (the default of new models), or as published",
+        group="model",
+        choices=("sequential", "paired"),
     )
     norm: str | None = option(None, "normalisation of the layers", group="model", choices=("layernorm", "rmsnorm"))
     backward_dt_init: str | None = option(
         None,
-        "step sizes that the backward direction starts from: small ones like the forward direction's, or about 0.7, as "
-        "published",
+        "step sizes that the backward direction starts from: small like the forward direction's (the default of new "
+        "models), or about 0.7, as published",
         group="model",
         choices=("like_forward", "zero_bias"),
     )
