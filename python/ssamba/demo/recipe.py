@@ -39,8 +39,8 @@ def recipe(quick: bool, seed: int) -> Recipe:
     if quick:
         return Recipe(
             SpokenWordsSettings(variants=(4, 1, 2), seed=seed),
-            {**common, "max_steps": 500, "validate_every": 100},
-            {**finetune, "max_steps": 300, "validate_every": 50},
+            {**common, "max_steps": 400, "validate_every": 100},
+            {**finetune, "max_steps": 250, "validate_every": 50},
         )
     return Recipe(
         SpokenWordsSettings(variants=(6, 2, 3), seed=seed),
