@@ -1,5 +1,5 @@
-// What this card can do at most: bytes copied, exponentials and fused multiply-adds, each a nanosecond. The scan's floors
-// are counted in these. Prints the three rates, best of several attempts.
+// What this card can do at most: bytes copied, exponentials and fused multiply-adds, each a nanosecond. The scan's
+// floors are counted in these. Prints the three rates, best of several attempts.
 
 #include <cuda_runtime.h>
 
