@@ -67,7 +67,7 @@ def test_lengths(dtype, index_dtype):
     check(scan_inputs((5, 41, 19, 16, 1), dtype), torch.tensor([41, 0, 1, 33, 32], dtype=index_dtype))
 
 
-def test_padding_is_neither_read_nor_written_through():
+def test_padding_is_neither_read_nor_written_through(machine):
     """A padded batch gives what its clips give alone, even if the padding is NaN, and padding gets zero gradient."""
     inputs = scan_inputs((4, 50, 20, 16, 1))
     lengths = torch.tensor([50, 13, 0, 32])
@@ -85,7 +85,8 @@ def test_padding_is_neither_read_nor_written_through():
             else x
             for name, x in inputs.items()
         }
-        torch.testing.assert_close(out[clip : clip + 1, :end], bi_scan(**alone), rtol=1e-5, atol=1e-5)
+        tolerance = 0.0 if machine == "cpu" else 1e-5  # a GPU shares a channel's states by the size of the batch
+        torch.testing.assert_close(out[clip : clip + 1, :end], bi_scan(**alone), rtol=tolerance, atol=tolerance)
         assert (out[clip, end:] == 0).all()
         assert (leaves["u"].grad[:, clip, end:] == 0).all()
         assert (leaves["B"].grad[:, clip, end:] == 0).all()
