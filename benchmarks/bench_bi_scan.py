@@ -48,7 +48,7 @@ def report(benchmark, shape, dtype_name: str) -> None:
 
 
 def rounds(provider: str) -> dict:
-    return {"rounds": 15, "warmup_rounds": 3} if provider == "ssamba" else {"rounds": 3, "warmup_rounds": 1}
+    return {"rounds": 60, "warmup_rounds": 10} if provider == "ssamba" else {"rounds": 3, "warmup_rounds": 1}
 
 
 def name(case) -> str:
