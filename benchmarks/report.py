@@ -1,8 +1,9 @@
-"""Turns a pytest-benchmark run of the ops into a table. The README's figures come from `ssamba bench`.
+"""Turns a pytest-benchmark run of the ops into a table, and puts it into the README.
 
 pytest benchmarks --benchmark-only --benchmark-json=run.json
 python benchmarks/report.py run.json                                     # a table to read
 python benchmarks/report.py run.json --save benchmarks/results/cpu.json  # what is kept of a run
+python benchmarks/report.py benchmarks/results/cpu.json --groups '4096, 384.*float32' --readme README.md
 python benchmarks/report.py benchmarks/results/gpu.json                  # what benchmarks/gpu.py has written
 """
 
@@ -15,12 +16,17 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from ssamba.bench.readme_section import replace_section
+
+BEGIN, END = "<!-- ops: begin (written by benchmarks/report.py) -->", "<!-- ops: end -->"
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="JSON of pytest-benchmark, or what --save has kept")
     parser.add_argument("--save", type=Path, help="keep the figures, without what is private to the machine")
     parser.add_argument("--groups", default="", help="only groups whose name matches this regular expression")
+    parser.add_argument("--readme", type=Path, help="put the table between the marks in this file")
     arguments = parser.parse_args(argv)
     run = json.loads(arguments.run.read_text())
     run = kept(run) if "benchmarks" in run else run
@@ -28,7 +34,10 @@ def main(argv: list[str] | None = None) -> int:
         arguments.save.parent.mkdir(parents=True, exist_ok=True)
         arguments.save.write_text(json.dumps(run, indent=1) + "\n")
     run = run | {"rows": [row for row in run["rows"] if re.search(arguments.groups, row["group"])]}
-    print(tables(run))
+    text = tables(run)
+    if arguments.readme:
+        replace_section(arguments.readme, BEGIN, END, text)
+    print(text)
     return 0
 
 
