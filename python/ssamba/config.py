@@ -68,7 +68,7 @@ class SSAMBAConfig:
     sample_rate: int = 16000
     mean: float = -4.2677393
     std: float = 4.5689974
-    backward_dt_init: Literal["like_forward", "zero_bias"] = "like_forward"
+    backward_dt_init: Literal["like_forward", "zero_bias"] = "zero_bias"
     masked_patches: int = 400
     features: Literal["sound", "compat"] = "sound"
     masking: Literal["cluster", "published_cluster", "frame"] = "cluster"

@@ -62,13 +62,18 @@ def test_names_and_shapes_are_the_published_ones(published_sizes):
 
 
 def test_backward_step_sizes_start_like_the_forward_ones():
-    mixer = SSAMBA(SSAMBAConfig.tiny(depth=2)).layers[0].mixer
+    mixer = SSAMBA(SSAMBAConfig.tiny(depth=2, backward_dt_init="like_forward")).layers[0].mixer
     for bias in (mixer.dt_proj.bias, mixer.dt_proj_b.bias):
         steps = torch.nn.functional.softplus(bias)
         assert 0.00099 < steps.min() < 0.0012
         assert 0.085 < steps.max() < 0.101
         assert abs(steps.log().mean().item() - math.log(0.01)) < 5 * 1.33 / math.sqrt(384)
     assert not torch.equal(mixer.dt_proj.bias, mixer.dt_proj_b.bias)
+
+
+def test_backward_step_sizes_of_a_new_model_start_alike():
+    for layer in SSAMBA(SSAMBAConfig.tiny(depth=2)).layers:
+        assert not layer.mixer.dt_proj_b.bias.any()  # softplus(0) = 0.69
 
 
 def test_output_projection_shrinks_with_depth():

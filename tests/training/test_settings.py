@@ -54,11 +54,11 @@ def test_input_length_follows_from_seconds():
 
 
 def test_published_choices_reach_the_model():
-    config = pretrain_config(make(layout="paired", backward_dt_init="zero_bias", infonce="paper"))
-    assert (config.layout, config.backward_dt_init, config.infonce_orientation) == ("paired", "zero_bias", "paper")
+    config = pretrain_config(make(layout="paired", backward_dt_init="like_forward", infonce="paper"))
+    assert (config.layout, config.backward_dt_init, config.infonce_orientation) == ("paired", "like_forward", "paper")
     assert pretrain_config(make(layout="paired")).infonce_orientation == "published_code"
-    scratch = FinetuneSettings(data="d", out="o", backward_dt_init="zero_bias")
-    assert classifier_config(scratch, ("a", "b")).backward_dt_init == "zero_bias"
+    scratch = FinetuneSettings(data="d", out="o", backward_dt_init="like_forward")
+    assert classifier_config(scratch, ("a", "b")).backward_dt_init == "like_forward"
 
 
 def test_masked_patches_follow_the_grid():

@@ -39,8 +39,8 @@ class ModelSettings(Settings):
     norm: str | None = option(None, "normalisation of the layers", group="model", choices=("layernorm", "rmsnorm"))
     backward_dt_init: str | None = option(
         None,
-        "step sizes that the backward direction starts from: small like the forward direction's (the default of new "
-        "models), or about 0.7, as published",
+        "step sizes that the backward direction starts from: about 0.7, as published (the default of new models), or "
+        "small like the forward direction's",
         group="model",
         choices=("like_forward", "zero_bias"),
     )
