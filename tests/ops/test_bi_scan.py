@@ -251,6 +251,17 @@ def test_checkpoints_are_the_states_before_each_tile():
         assert_close(checkpoints[direction, :, tile].mT, state, 64, f"direction {direction}, tile {tile}")
 
 
+@pytest.mark.host
+def test_trains_on_the_meta_device():
+    """Shapes alone, as when a model is laid out before it has weights."""
+    inputs = {n: x.to("meta") if isinstance(x, torch.Tensor) else x for n, x in scan_inputs((2, 40, 6, 4, 1)).items()}
+    leaves = as_leaves(inputs)
+    out = bi_scan(**leaves)
+    out.sum().backward()
+    assert (out.device.type, out.shape) == ("meta", (2, 40, 6))
+    assert all(x.grad.shape == x.shape for x in leaves.values() if isinstance(x, torch.Tensor))
+
+
 def test_no_second_derivative_is_said_clearly():
     inputs = as_leaves(scan_inputs((1, 4, 4, 2, 1)))
     (gradient,) = torch.autograd.grad(bi_scan(**inputs).sum(), inputs["u"], create_graph=True)
