@@ -1,10 +1,7 @@
-import ctypes
-import platform
-
 import pytest
 import torch
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+from ssamba.memory import keep_freed_memory
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -15,9 +12,6 @@ def two_threads():
 
 @pytest.fixture(autouse=True, scope="session")
 def kept_memory():
-    """Memory up to 32 MB a tensor stays with the process, for every provider: whether glibc hands it back between two
-    calls depends on the heap's layout, and on some virtual machines fresh pages cost more than an op."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
-        libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
+    """Freed memory stays with the process, for every provider: whether glibc hands it back between two calls depends
+    on the heap's layout, and on some virtual machines fresh pages cost more than an op."""
+    keep_freed_memory()

@@ -29,6 +29,10 @@ SSAMBA_LIBRARY(SSAMBA_NAMESPACE, m) {
       "Tensor dz, Tensor ddelta_bias, Tensor dinitial_state)");
 
   m.def(
+      "scan_part(Tensor(a!) y, Tensor(b!) state, Tensor u, Tensor dt, Tensor dt_weight, Tensor A, Tensor B, Tensor C, "
+      "Tensor D, Tensor dt_bias, Tensor? z, bool reverse, bool add, Tensor? lengths) -> ()");
+
+  m.def(
       "causal_conv1d(Tensor x, Tensor weight, Tensor? bias=None, bool silu=False, Tensor? initial_state=None, "
       "bool reverse=False, Tensor? lengths=None) -> Tensor");
   m.def(

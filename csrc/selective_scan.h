@@ -32,6 +32,8 @@ struct ScanArgs {
   const void* D;              // acc (R, D)
   const void* delta_bias;     // acc (R, D)
   const void* initial_state;  // acc (R, B, D, N)
+  const void* delta_weight;   // acc (R, D, r): delta is (R, B, L, r), its product with these the step sizes
+  int64_t rank;               // r
 };
 
 // Checkpoints are the states from which the backward pass replays: one entry for every tile of so many tokens, counted
@@ -40,6 +42,7 @@ constexpr int kCpuCheckpointTokens = 32, kCudaCheckpointTokens = 16;
 
 struct ScanForwardArgs : ScanArgs {
   Output out;         // (B, L, D)
+  bool add;           // to what out holds, before the gate
   void* last_state;   // acc (R, B, D, N)
   void* checkpoints;  // acc (R, B, K, N, D), K tiles
 };

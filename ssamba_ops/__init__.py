@@ -8,6 +8,7 @@ from ssamba_ops.causal_conv1d import causal_conv1d
 from ssamba_ops.isa import available_cpu_isas, cpu_isa, current_cpu_isa
 from ssamba_ops.patch_mask import patch_mask
 from ssamba_ops.sample_patch_mask import sample_patch_mask
+from ssamba_ops.scan_part import scan_part
 from ssamba_ops.selective_scan import selective_scan
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "patch_mask",
     "reference",
     "sample_patch_mask",
+    "scan_part",
     "selective_scan",
 ]

@@ -113,21 +113,47 @@ inline int64_t tile_start(int64_t index, int64_t length, bool reverse) {
   return (reverse ? tile_count(length) - 1 - index : index) * kTileTokens;
 }
 
+// Step sizes of a tile, before bias and softplus, as products of r numbers a token with `weight` (r, lanes).
+template <typename in_t>
+inline void project_delta(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& lane, int64_t start,
+                          const Acc<in_t>* weight) {
+  using acc_t = Acc<in_t>;
+  constexpr int64_t row = kLanes<acc_t>;
+  constexpr int kTogether = 4;  // sums that do not wait for each other
+  for (int first = 0; first < tile.tokens; first += kTogether) {
+    const in_t* numbers[kTogether];
+    Vec<acc_t> sum[kTogether] = {};
+    for (int i = 0; i < kTogether; ++i) {
+      const int t = first + i < tile.tokens ? first + i : tile.tokens - 1;
+      numbers[i] = at<in_t>(args.delta, lane, start + t);
+    }
+    for (int64_t k = 0; k < args.rank; ++k) {
+      const Vec<acc_t> channels = load(weight + k * row);
+      for (int i = 0; i < kTogether; ++i) sum[i] += channels * widen(numbers[i][k]);
+    }
+    for (int i = 0; i < kTogether && first + i < tile.tokens; ++i) store(tile.delta + (first + i) * row, sum[i]);
+  }
+}
+
+// `weight` as in project_delta, or null where delta is given for every channel.
 template <typename in_t, bool kWithSlope>
-inline void load_tile(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& lane, int64_t start, int64_t length) {
+inline void load_tile(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& lane, int64_t start, int64_t length,
+                      const Acc<in_t>* weight = nullptr) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
   const bool reverse = args.reverse[lane.direction];
   tile.tokens = int(length - start < kTileTokens ? length - start : kTileTokens);
   tile.first = reverse ? tile.tokens - 1 : 0;
   tile.step = reverse ? -1 : 1;
+  if (weight) project_delta<in_t>(tile, args, lane, start, weight);
   const Vec<acc_t> bias = channel_values<acc_t>(args.delta_bias, args, lane);
   const in_t* u = at<in_t>(args.u, lane, start) + lane.channel;
   const in_t* delta = at<in_t>(args.delta, lane, start) + lane.channel;
   int t = tile.first;  // in the order in which the rows were fetched
   for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
     const Vec<acc_t> value = load_widened(u + t * args.u.time, lane.count);
-    Vec<acc_t> step = load_widened(delta + t * args.delta.time, lane.count) + bias;
+    Vec<acc_t> step = weight ? load(tile.delta + t * row) : load_widened(delta + t * args.delta.time, lane.count);
+    step += bias;
     Vec<acc_t> slope = broadcast(acc_t(1));
     if (args.delta_softplus) step = softplus<acc_t>(step, kWithSlope ? &slope : nullptr);
     if constexpr (kWithSlope) store(tile.slope + t * row, slope);
@@ -187,6 +213,13 @@ inline void load_decay(acc_t* out, const ScanArgs& args, const Lane& lane) {
   const acc_t* A = static_cast<const acc_t*>(args.A) + (lane.direction * args.channels + lane.channel) * args.state;
   load_states(out, A, args.state, lane.count);
   for (int64_t i = 0; i < args.state * kLanes<acc_t>; ++i) out[i] *= kLog2E<acc_t>;
+}
+
+// Weights of the time step's projection, as (r, lanes).
+template <typename acc_t>
+inline void load_delta_weight(acc_t* out, const ScanArgs& args, const Lane& lane) {
+  const int64_t row = lane.direction * args.channels + lane.channel;
+  load_states(out, static_cast<const acc_t*>(args.delta_weight) + row * args.rank, args.rank, lane.count);
 }
 
 template <typename acc_t>

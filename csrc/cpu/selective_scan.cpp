@@ -46,6 +46,39 @@ struct CpuScan {
   }
 };
 
+// A part of time of a mixer in inference: see ssamba_ops/scan_part.py.
+void scan_part(Tensor y, Tensor state, Tensor u, Tensor dt, Tensor dt_weight, Tensor A, Tensor B, Tensor C, Tensor D,
+               Tensor dt_bias, OptionalTensor z, bool reverse, bool add, OptionalTensor lengths) {
+  const char* op = "scan_part";
+  // u stands in for the step sizes, which are of its shape and never made.
+  ScanTensors s = check_scan(op, false, reverse, true, u, u, A, B, C, D, z, dt_bias, std::nullopt, lengths);
+  check_rank(op, "dt_weight", dt_weight, 2, "(D, r)");
+  const int64_t rank = dt_weight.size(1);
+  check_parameter(s, "dt_weight", dt_weight, "(D, r)", {s.channels, rank});
+  check_shape(op, "dt", dt, {s.batch, s.length, rank}, "(B, L, r)");
+  check_shape(op, "y", y, {s.batch, s.length, s.channels}, "(B, L, D)");
+  for (const auto& [name, x] : {std::pair<const char*, const Tensor&>{"dt", dt}, {"y", y}}) {
+    check_dtype(op, name, x, u.scalar_type(), "as u");
+    check_device(op, name, x, u, "u");
+  }
+  check_parameter(s, "state", state, "(B, D, N)", {s.batch, s.channels, s.state});
+  check(s.channels <= 1 || y.stride(2) == 1, op, ": y has strides ", shape_text(y.strides().data(), 3),
+        "; expected a last axis of stride 1, as it is written in place");
+  check(state.is_contiguous(), op, ": state has strides ", shape_text(state.strides().data(), 3),
+        "; expected a contiguous tensor, as it is written in place");
+  s.delta = with_dense_rows(dt);
+  s.initial_state = state;
+  const Tensor weight = torch::stable::contiguous(dt_weight);
+  ScanForwardArgs args{};
+  fill_scan_args(args, s);
+  args.delta_weight = weight.const_data_ptr();
+  args.rank = rank;
+  args.out = output(y, false);
+  args.add = add;
+  args.last_state = state.mutable_data_ptr();
+  CpuScan(u).forward(args, s);
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(SSAMBA_NAMESPACE, CPU, m) {
@@ -55,6 +88,7 @@ STABLE_TORCH_LIBRARY_IMPL(SSAMBA_NAMESPACE, CPU, m) {
   m.impl("selective_scan", TORCH_BOX(&selective_scan<CpuScan>));
   m.impl("selective_scan_forward", TORCH_BOX(&selective_scan_forward<CpuScan>));
   m.impl("selective_scan_backward", TORCH_BOX(&selective_scan_backward<CpuScan>));
+  m.impl("scan_part", TORCH_BOX(&scan_part));
 }
 
 }  // namespace ssamba

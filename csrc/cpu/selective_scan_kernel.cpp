@@ -74,13 +74,18 @@ void store_checkpoint(const ScanForwardArgs& args, const Lane& lane, int64_t sta
     store_narrowed(states + n * args.channels, load(h + n * kLanes<acc_t>), lane.count);
 }
 
-// Gates y and stores it. Two loops, as a load that follows a store with the same address bits within a page waits for
-// it, and tensors tend to begin at the same place in a page.
+// Adds what out holds, if asked to, gates y and stores it. Loads and stores in loops of their own, as a load that
+// follows a store with the same address bits within a page waits for it, and tensors tend to begin at the same place in
+// a page.
 template <typename in_t>
 void finish_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, const Tile<Acc<in_t>>& tile,
                  Acc<in_t>* y) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
+  in_t* out = at<in_t>(args.out, lane, start) + lane.channel;
+  if (args.add)
+    for (int i = 0, t = tile.first; i < tile.tokens; ++i, t += tile.step)
+      store(y + t * row, load(y + t * row) + load_widened(out + t * args.out.time, lane.count));
   if (args.z.data) {
     const in_t* z = at<in_t>(args.z, lane, start) + lane.channel;
     for (int i = 0, t = tile.first; i < tile.tokens; ++i, t += tile.step) {
@@ -88,7 +93,6 @@ void finish_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, c
       store(y + t * row, load(y + t * row) * z_t * sigmoid<acc_t>(z_t));
     }
   }
-  in_t* out = at<in_t>(args.out, lane, start) + lane.channel;
   for (int i = 0, t = tile.first; i < tile.tokens; ++i, t += tile.step)
     store_narrowed(out + t * args.out.time, load(y + t * row), lane.count);
 }
@@ -96,19 +100,25 @@ void finish_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, c
 template <typename acc_t>
 struct Workspace {
   Tile<acc_t> tile;
-  acc_t *decay, *h;  // (blocks, N, lanes)
-  acc_t *B, *C;      // (tokens, N)
-  acc_t* y;          // (blocks, L, lanes) between two directions, or one tile
+  acc_t *decay, *h;     // (blocks, N, lanes)
+  acc_t* delta_weight;  // (blocks, r, lanes), or null
+  acc_t *B, *C;         // (tokens, N)
+  acc_t* y;             // (blocks, L, lanes) between two directions, or one tile
 };
 
+// One tile of the vector of channels `block` of a split.
 template <typename in_t>
-void scan_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, int64_t length, Workspace<Acc<in_t>>& work,
-               Acc<in_t>* decay, Acc<in_t>* h, Acc<in_t>* y, Rows& rows) {
+void scan_tile(const ScanForwardArgs& args, const Lane& lane, int64_t block, int64_t start, int64_t length,
+               Workspace<Acc<in_t>>& work, Acc<in_t>* y, Rows& rows) {
   using acc_t = Acc<in_t>;
+  constexpr int64_t row = kLanes<acc_t>;
   Tile<acc_t>& tile = work.tile;
+  acc_t* h = work.h + block * args.state * row;
   store_checkpoint(args, lane, start, h);
-  load_tile<in_t, false>(tile, args, lane, start, length);
+  load_tile<in_t, false>(tile, args, lane, start, length,
+                         work.delta_weight ? work.delta_weight + block * args.rank * row : nullptr);
   const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
+  const acc_t* decay = work.decay + block * args.state * row;
   walk_states(tile, decay, work.B, work.C, args.state, skip, h, y, lane.direction > 0, rows);
   if (lane.direction == args.directions - 1) finish_tile<in_t>(args, lane, start, tile, y);
 }
@@ -123,6 +133,7 @@ void scan_direction(const ScanForwardArgs& args, const Split& split, int64_t dir
     const Lane lane = block_lane<acc_t>(args, split, direction, i);
     load_decay(work.decay + i * states, args, lane);
     load_initial_state(work.h + i * states, args.initial_state, args, lane);
+    if (work.delta_weight) load_delta_weight(work.delta_weight + i * args.rank * row, args, lane);
   }
   const bool reverse = args.reverse[direction];
   for (int64_t index = 0; index < tile_count(length); ++index) {
@@ -131,7 +142,7 @@ void scan_direction(const ScanForwardArgs& args, const Split& split, int64_t dir
     Rows rows = next_rows<in_t, kTensorsAhead>(split, index + 1, length);
     const Lane first = block_lane<acc_t>(args, split, direction, 0);
     add_rows<in_t>(rows, args.u, first, index + 1, length, reverse);
-    add_rows<in_t>(rows, args.delta, first, index + 1, length, reverse);
+    if (!work.delta_weight) add_rows<in_t>(rows, args.delta, first, index + 1, length, reverse);
     if (direction == args.directions - 1) {
       add_rows<in_t>(rows, args.z, first, index + 1, length, reverse);
       add_rows<in_t>(rows, args.out, first, index + 1, length, reverse);
@@ -139,7 +150,7 @@ void scan_direction(const ScanForwardArgs& args, const Split& split, int64_t dir
     for (int64_t i = 0; i < split.blocks; ++i) {
       const Lane lane = block_lane<acc_t>(args, split, direction, i);
       acc_t* y = args.directions > 1 ? work.y + (i * args.length + start) * row : work.y;
-      scan_tile<in_t>(args, lane, start, length, work, work.decay + i * states, work.h + i * states, y, rows);
+      scan_tile<in_t>(args, lane, i, start, length, work, y, rows);
     }
   }
   for (int64_t i = 0; i < split.blocks; ++i)
@@ -151,10 +162,11 @@ void scan_items(const ScanForwardArgs& args, int64_t begin, int64_t end) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
   const int64_t blocks = split_blocks<acc_t>(args), y_tokens = args.directions > 1 ? blocks * args.length : kTileTokens;
-  Scratch<acc_t> scratch(y_tokens * row + 2 * (blocks * row + kTileTokens) * args.state);
+  Scratch<acc_t> scratch(y_tokens * row + 2 * (blocks * row + kTileTokens) * args.state + blocks * row * args.rank);
   Workspace<acc_t> work;
   work.decay = scratch.take(blocks * args.state * row);
   work.h = scratch.take(blocks * args.state * row);
+  work.delta_weight = args.delta_weight ? scratch.take(blocks * args.rank * row) : nullptr;
   work.B = scratch.take(kTileTokens * args.state);
   work.C = scratch.take(kTileTokens * args.state);
   work.y = scratch.take(y_tokens * row);

@@ -5,8 +5,7 @@ Shapes: B batch, L tokens, D width, G layers side by side, E inner channels of e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -78,31 +77,6 @@ def convolve_and_scan(x: Tensor, z: Tensor, w: MixerWeights, lengths: Tensor | N
     )
 
 
-def mix_in_parts(
-    tokens: Tensor,
-    normalise: Callable[[Tensor], Tensor],
-    w: MixerWeights,
-    parts: Sequence[slice],
-    lengths: Tensor | None = None,
-) -> Tensor:
-    """`mix` of normalise(tokens), part of time after part, without gradient: the same numbers in less memory.
-
-    Each mixer goes over the parts forward in time and back again. Between the two it keeps x and the forward scan's
-    result, 2 E numbers a token; everything else is as long as a part.
-    """
-    hidden = tokens.new_zeros(tokens.shape, dtype=w.out_proj.dtype)
-    for mixer in map(w.layer, range(w.layers)):
-        _add_mixed_parts(hidden, tokens, normalise, mixer, parts, lengths)
-    return hidden
-
-
-def time_parts(batch: int, length: int, rows: int, shortest: int) -> list[slice]:
-    """Cuts L tokens into equal parts of at most `rows` rows over all clips; no part is below `shortest` tokens."""
-    count = max(1, min(-(-batch * length // rows), length // shortest))
-    ends = [length * i // count for i in range(count + 1)]
-    return [slice(start, stop) for start, stop in pairwise(ends)]
-
-
 def _project_in(readers: Sequence[Tensor], w: MixerWeights) -> tuple[Tensor, ...]:
     if len(readers) == 1:
         bias = None if w.in_bias is None else w.in_bias.flatten()
@@ -113,8 +87,6 @@ def _project_in(readers: Sequence[Tensor], w: MixerWeights) -> tuple[Tensor, ...
 
 def _scan_inputs(u: Tensor, w: MixerWeights) -> tuple[Tensor, Tensor, Tensor]:
     """delta (2, B, L, G E), B and C (2, B, L, G, N) of u (2, B, L, G E)."""
-    if not torch.is_grad_enabled() and not torch.compiler.is_compiling() and u.device.type == "cpu":
-        return _scan_inputs_by_layer(u, w.x_proj, w.dt_proj, w.state_size)
     layers, rank = w.layers, w.time_step_rank
     # One product for all layers, with zeros off the diagonal: at these sizes that costs less than copies of u.
     x_proj = torch.cat([_block_diagonal(rows) for rows in w.x_proj.split([rank, w.state_size, w.state_size], 2)], 1)
@@ -129,82 +101,3 @@ def _block_diagonal(matrices: Tensor) -> Tensor:
     if matrices.shape[1] == 1:
         return matrices.squeeze(1)
     return torch.stack([torch.block_diag(*blocks) for blocks in matrices.unbind()])
-
-
-def _scan_inputs_by_layer(u: Tensor, x_proj: Tensor, dt_proj: Tensor, states: int) -> tuple[Tensor, Tensor, Tensor]:
-    """As `_scan_inputs` for R directions, every product written where it belongs; without gradient."""
-    layers, inner, rank = dt_proj.shape[1:]
-    rows = u.reshape(len(u), -1, layers, inner)  # (R, B L, G, E)
-    projected = u.new_empty(*rows.shape[:3], rank + 2 * states)
-    delta = torch.empty_like(rows)
-    for r in range(len(u)):
-        for g in range(layers):
-            torch.mm(rows[r, :, g], x_proj[r, g].T, out=projected[r, :, g])
-            torch.mm(projected[r, :, g, :rank], dt_proj[r, g].T, out=delta[r, :, g])
-    _, B, C = projected.unflatten(1, u.shape[1:3]).split([rank, states, states], dim=-1)
-    return delta.view(u.shape), B, C
-
-
-def _add_mixed_parts(
-    hidden: Tensor,
-    tokens: Tensor,
-    normalise: Callable[[Tensor], Tensor],
-    w: MixerWeights,
-    parts: Sequence[slice],
-    lengths: Tensor | None,
-) -> None:
-    taps_before = w.conv.shape[3] - 1
-
-    def project(half: int, part: slice) -> Tensor:
-        bias = None if w.in_bias is None else w.in_bias[half, 0]
-        return F.linear(normalise(tokens[:, part]).to(w.in_proj.dtype), w.in_proj[half, 0], bias)
-
-    # Two arrays, not a list of parts: those would lie between everything short-lived and keep its pages.
-    xs, ys = tokens.new_empty(2, *tokens.shape[:2], w.conv.shape[2], dtype=w.in_proj.dtype)  # x, the forward scan
-    neighbour = state = None
-    for part in parts:
-        x = xs[:, part].copy_(project(0, part))
-        ys[:, part], state = _scan_part(0, x, neighbour, state, w, _within(lengths, part))
-        neighbour = x[:, x.shape[1] - taps_before :]
-    neighbour = state = None
-    for part in reversed(parts):
-        x = xs[:, part]
-        y, state = _scan_part(1, x, neighbour, state, w, _within(lengths, part))
-        neighbour = _before_the_end(x[:, :taps_before], part.start, lengths)
-        y.add_(ys[:, part]).mul_(F.silu(project(1, part), inplace=True))
-        hidden[:, part] += F.linear(y, w.out_proj[:, 0])
-
-
-def _scan_part(
-    r: int, x: Tensor, neighbour: Tensor | None, state: Tensor | None, w: MixerWeights, lengths: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Convolution and scan of one part in direction r, going on from its neighbour's tokens and last state."""
-    options = {"reverse": bool(r), "lengths": lengths}
-    u = ssamba_ops.causal_conv1d(x, w.conv[r, 0], w.conv_bias[r, 0], silu=True, initial_state=neighbour, **options)
-    delta, B, C = (
-        part[0] for part in _scan_inputs_by_layer(u[None], w.x_proj[r, None], w.dt_proj[r, None], w.state_size)
-    )
-    return ssamba_ops.selective_scan(
-        u,
-        delta,
-        w.A[r, 0],
-        B,
-        C,
-        w.D[r, 0],
-        delta_bias=w.dt_bias[r, 0],
-        delta_softplus=True,
-        initial_state=state,
-        **options,
-    )
-
-
-def _within(lengths: Tensor | None, part: slice) -> Tensor | None:
-    return None if lengths is None else (lengths - part.start).clamp(0, part.stop - part.start)
-
-
-def _before_the_end(x: Tensor, start: int, lengths: Tensor | None) -> Tensor:
-    """x (B, W-1, E), whose tokens begin at `start`, with zeros behind each clip's end."""
-    if lengths is None:
-        return x
-    valid = start + torch.arange(x.shape[1], device=x.device) < lengths[:, None]
-    return torch.where(valid.unsqueeze(-1), x, 0)

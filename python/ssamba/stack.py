@@ -11,12 +11,10 @@ from torch.utils.checkpoint import checkpoint
 
 from .config import SSAMBAConfig
 from .layers import Layer
-from .mixing import MixerWeights, mix, mix_in_parts, time_parts
+from .mixing import MixerWeights, mix
 from .packing import KeptWeights, pack, product_dtype
+from .parts import PartByPart, PartMixer, part_mixer
 
-# Tokens of all clips that inference takes at a time from twice as many on. On a Zen 4 core (tiny, 2026-11-24) all at
-# once takes 0.75 of the time of parts at 2,048 tokens, as much at 4,096 and 1.13 at 8,192, and four times the memory.
-_ROWS_AT_ONCE = {"cpu": 1024}
 # Where training computes a pair as one layer too. It halves the launches, but multiplies zeros and copies what differs:
 # a training step of tiny takes 9 % more time on a CPU (2026-11-24, 4 clips of 512 patches, one Zen 4 core).
 _WIDE_TRAINING = {"cuda"}
@@ -49,17 +47,37 @@ class Stack(nn.ModuleList):
     def _inferring(self) -> bool:
         return not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
 
-    def _infer(self, index: int, s: Tensor, lengths: Tensor | None) -> Tensor:
-        """What the layers from `index` on that read s make of it, added, on kept weights; long inputs in parts."""
+    def _infer(self, s: Tensor, lengths: Tensor | None, wanted: Collection[int]) -> tuple[Tensor, dict[int, Tensor]]:
+        """As `forward`, without gradient and on kept weights."""
+        plain = all(layer.mixer.multiplies_plainly for layer in self)
+        parts = PartByPart(s, lengths) if plain and s.device.type == "cpu" else None
+        states = {}
+        for index in range(0, len(self), self.together):
+            layers = self._reading_together(index)
+            normalise = layers[0].norm.normalise
+            if parts:
+                parts.advance(normalise, self._kept_for_parts(index), self.together)
+                s = parts.s
+            elif plain:
+                s = _add_to(mix([normalise(s)], self._kept_packed(index), lengths), s, self.together)
+            else:
+                hidden = sum(layer(s, lengths, swap=bool(g % 2)) for g, layer in enumerate(layers))
+                s = _add_to(hidden, s, self.together)
+            states.update((i, s.clone()) for i in range(index, index + self.together) if i in wanted)
+        return s, states
+
+    def _kept_packed(self, index: int) -> MixerWeights:
+        return self._keep("packed", index, lambda w: w)
+
+    def _kept_for_parts(self, index: int) -> list[PartMixer]:
+        return self._keep("parts", index, lambda w: [part_mixer(w, g) for g in range(w.layers)])
+
+    def _keep(self, form: str, index: int, make: Callable[[MixerWeights], Any]) -> Any:
+        """What is made of the folded weights of the layers from `index` on that read together."""
         layers = self._reading_together(index)
-        if not all(layer.mixer.multiplies_plainly for layer in layers):
-            return sum(layer(s, lengths, swap=bool(g % 2)) for g, layer in enumerate(layers))
         parameters = [parameter for layer in layers for parameter in layer.parameters()]
-        w = self._kept.get((index, product_dtype(parameters[0])), parameters, lambda: _packed(layers, fold=True))
-        normalise, rows = layers[0].norm.normalise, _ROWS_AT_ONCE.get(s.device.type)
-        if rows is None or s.shape[0] * s.shape[1] <= 2 * rows:
-            return mix([normalise(s)], w, lengths)
-        return mix_in_parts(s, normalise, w, time_parts(*s.shape[:2], rows, 2 * w.conv.shape[3]), lengths)
+        key = form, index, product_dtype(parameters[0])
+        return self._kept.get(key, parameters, lambda: make(_packed(layers, fold=True)))
 
     def _checkpointed(self, function: Callable[..., Tensor], *args: Any) -> Tensor:
         if self.checkpointing and self.training and torch.is_grad_enabled():
@@ -77,13 +95,12 @@ class SequentialStack(Stack):
         self, tokens: Tensor, lengths: Tensor | None = None, wanted: Collection[int] = ()
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """tokens (B, L, D) → state after the last layer, and {layer: state after it} for the layers in `wanted`."""
+        if self._inferring():
+            return self._infer(tokens, lengths, wanted)
         states = {}
         for index, layer in enumerate(self):
-            if self._inferring():
-                tokens = _add_to(self._infer(index, tokens, lengths), tokens)
-            else:
-                hidden = self._checkpointed(layer, tokens, lengths)
-                tokens = tokens + stochastic_depth(hidden, self.rate(index), self.training)
+            hidden = self._checkpointed(layer, tokens, lengths)
+            tokens = tokens + stochastic_depth(hidden, self.rate(index), self.training)
             if index in wanted:
                 states[index] = tokens
         return tokens, states
@@ -103,14 +120,12 @@ class PairedStack(Stack):
         self, tokens: Tensor, lengths: Tensor | None = None, wanted: Collection[int] = ()
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """tokens (B, L, D) → final residual, and {layer: R + H after its pair} for the layers in `wanted`."""
+        if self._inferring():
+            return self._infer(tokens, lengths, wanted)
         states = {}
         even = odd = tokens  # what the two layers of a pair read; they differ only by stochastic depth
         for index in range(0, len(self), 2):
             hidden = self.pair(index, even, odd, lengths)
-            if self._inferring():
-                even = odd = _add_to(hidden, even, 2)
-                states.update((i, even) for i in (index, index + 1) if i in wanted)
-                continue
             residual = even + odd
             states.update((i, residual + hidden) for i in (index, index + 1) if i in wanted)
             even, odd = self._next(index + 2, residual, hidden)
@@ -118,8 +133,6 @@ class PairedStack(Stack):
 
     def pair(self, index: int, even: Tensor, odd: Tensor, lengths: Tensor | None = None) -> Tensor:
         """layer_index(even) + J layer_index+1(J odd), (B, L, D)."""
-        if even is odd and self._inferring():
-            return self._infer(index, even, lengths)
         return self._checkpointed(self._pair, index, even, odd, lengths)
 
     def _pair(self, index: int, even: Tensor, odd: Tensor, lengths: Tensor | None) -> Tensor:

@@ -38,7 +38,7 @@ def perturbed(make_model):
 @pytest.mark.parametrize("rows", [1, 8, 50, 1000])
 @pytest.mark.parametrize("taps", [1, 4])
 def test_parts_are_the_whole(perturbed, noise, monkeypatch, layout, norm, rows, taps):
-    monkeypatch.setattr("ssamba.stack._ROWS_AT_ONCE", {"cpu": rows})
+    monkeypatch.setattr("ssamba.parts.rows_at_once", lambda: rows)
     model, x = perturbed(layout=layout, norm=norm, conv_width=taps), noise(2, 130, 128).double()
     with torch.inference_mode():
         torch.testing.assert_close(model.encode(x), with_gradient(model, x), **EXACT)
@@ -47,7 +47,7 @@ def test_parts_are_the_whole(perturbed, noise, monkeypatch, layout, norm, rows, 
 @LAYOUTS
 @pytest.mark.parametrize("rows", [8, 60])
 def test_parts_of_a_padded_batch(perturbed, noise, monkeypatch, layout, rows):
-    monkeypatch.setattr("ssamba.stack._ROWS_AT_ONCE", {"cpu": rows})
+    monkeypatch.setattr("ssamba.parts.rows_at_once", lambda: rows)
     model, x, lengths = perturbed(layout=layout), noise(4, 150, 128).double(), [150, 16, 97, 33]
     with torch.no_grad():
         torch.testing.assert_close(model.encode(x, lengths=lengths), with_gradient(model, x, lengths=lengths), **EXACT)

@@ -45,6 +45,9 @@ def measure(case: Case, threads: int, limit: float) -> dict[str, Any]:
 def _measured(results: Connection, case: Case, threads: int) -> None:
     import torch
 
+    from ..memory import keep_freed_memory
+
+    keep_freed_memory()  # for every provider alike
     torch.set_num_threads(threads)
     on_gpu = case.device != "cpu"
     if not on_gpu:  # a GPU's driver maps more than there is

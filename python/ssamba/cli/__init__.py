@@ -7,6 +7,7 @@ import sys
 import traceback
 from importlib import import_module, metadata
 
+from ..memory import keep_freed_memory
 from .arguments import Parser, UsageError
 
 VERBS = {
@@ -80,7 +81,9 @@ def _run(argv: list[str]) -> int:
     )
     module.add_arguments(verb_parser)
     verb_parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return module.run(verb_parser.parse_args(argv[1:]))
+    args = verb_parser.parse_args(argv[1:])
+    keep_freed_memory()
+    return module.run(args)
 
 
 def _parser() -> Parser:
