@@ -38,7 +38,9 @@ class Norm(nn.Module):
         x = x.to(_wide(x.dtype))
         if self.bias is None:
             return F.rms_norm(x, self.weight.shape, eps=self.eps)
-        return F.layer_norm(x, self.weight.shape, eps=self.eps)
+        # With an affine map, torch's kernel for the CPU takes half the time.
+        ones, zeros = x.new_ones(self.weight.shape), x.new_zeros(self.weight.shape)
+        return F.layer_norm(x, self.weight.shape, ones, zeros, self.eps)
 
 
 class Direction(NamedTuple):

@@ -5,8 +5,7 @@ Shapes as in `mixing`; B here are the clips taken together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -71,110 +70,95 @@ def cut(length: int, longest: int, shortest: int = 1) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
-class PartByPart:
-    """The state of all tokens on its way through the layers.
+class Step(NamedTuple):
+    """A layer: s ← times · s + what the mixer makes of what it reads."""
 
-    Clips are taken a few at a time, and long ones in parts of time. A mixer goes over the parts forward in time and
-    back again; between the two it keeps what it read, x and the forward scan's y. The arrays for that are made once:
-    pages fresh from the system cost up to half the time of a layer.
+    mixer: PartMixer
+    normalise: Callable[[Tensor], Tensor] | None  # from s to what is read; None: what the step before has read
+    times: int
 
-    Args:
-        tokens: (B, L, D) of all clips; copied.
-        lengths: (B,) valid tokens.
 
-    Attributes:
-        s: (B, L, D), the state.
+def run(
+    steps: Sequence[Step], tokens: Tensor, lengths: Tensor | None, wanted: Collection[int]
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """tokens (B, L, D) of all clips → the last state, and {step: state after it} for the steps in `wanted`."""
+    keep_a_little_freed_memory()
+    last = tokens.clone(memory_format=torch.contiguous_format)
+    states = {index: torch.empty_like(last) for index in wanted}
+    memory: tuple[Tensor, ...] = ()
+    for clips in cut(len(last), max(1, rows_at_once() // max(1, last.shape[1]))):
+        some = _Clips(last[clips], None if lengths is None else lengths[clips], steps[0].mixer, memory)
+        memory = some.read, some.x, some.y
+        for index in some.take(steps):
+            if index in states:
+                states[index][clips] = some.s
+    return last, states
+
+
+class _Clips:
+    """A few clips, (B, L, D), on their way through the layers, in parts of time.
+
+    A mixer goes over the parts forward in time and back again. Between the two it keeps what it read, x and the forward
+    scan's y, in arrays that all layers use: pages fresh from the system cost up to half the time of a layer.
     """
 
-    def __init__(self, tokens: Tensor, lengths: Tensor | None) -> None:
-        self.s, self.lengths = tokens.clone(memory_format=torch.contiguous_format), lengths
-        keep_a_little_freed_memory()
-        self._rows = rows_at_once()
-        self._clips = cut(tokens.shape[0], max(1, self._rows // max(1, tokens.shape[1])))
-        self._buffers: tuple[Tensor, ...] | None = None
+    def __init__(self, s: Tensor, lengths: Tensor | None, like: PartMixer, memory: Sequence[Tensor]) -> None:
+        """`memory` is what other clips of the same length leave, or empty."""
+        self.s, self.lengths = s, lengths
+        inner, taps = like.conv.shape[1:]
+        self.parts = cut(s.shape[1], max(1, rows_at_once() // max(1, len(s))), shortest=2 * taps)
+        if not memory or len(memory[0]) < len(s):
+            memory = [s.new_empty(*s.shape[:2], width, dtype=like.dtype) for width in (s.shape[2], inner, inner)]
+        self.read, self.x, self.y = (array[: len(s)] for array in memory)
 
-    def advance(self, normalise: Callable[[Tensor], Tensor], mixers: Sequence[PartMixer], times: int) -> None:
-        """s ← times · s + the sum of what the mixers make of normalise(s)."""
-        for clips in self._clips:
-            some = self._take(clips, mixers[0])
-            for index, mixer in enumerate(mixers):
-                some.forward(mixer, normalise if index == 0 else None)
-                some.backward(mixer, times if index == 0 else 1)
+    def take(self, steps: Sequence[Step]) -> Iterator[int]:
+        """Takes all steps; yields the number of each while s is the state after it."""
+        for index, step in enumerate(steps):
+            forward, backward = (_Scan(step.mixer, r, self.lengths) for r in range(2))
+            for part in self.parts:
+                self._begin(step, forward, part)
+            for part in reversed(self.parts):
+                self._finish(step, backward, part)
+            yield index
 
-    def _take(self, clips: slice, like: PartMixer) -> _Clips:
-        s = self.s[clips]
-        if self._buffers is None:
-            inner = like.A.shape[1]
-            most = max(clips.stop - clips.start for clips in self._clips)
-            sizes = [(most, s.shape[1], width) for width in (s.shape[2], inner, inner)]
-            self._buffers = tuple(s.new_empty(size, dtype=like.dtype) for size in sizes)
-        read, x, y = (buffer[: len(s)] for buffer in self._buffers)
-        parts = cut(s.shape[1], max(1, self._rows // max(1, len(s))), shortest=2 * like.conv.shape[2])
-        return _Clips(s, read, x, y, parts, None if self.lengths is None else self.lengths[clips])
+    def _begin(self, step: Step, scan: _Scan, part: slice) -> None:
+        read, x = self.read[:, part], self.x[:, part]
+        if step.normalise:
+            read.copy_(step.normalise(self.s[:, part]))
+        x.copy_(step.mixer.x_in(read))
+        scan(x, self.y[:, part], part)
+
+    def _finish(self, step: Step, scan: _Scan, part: slice) -> None:
+        y, s = self.y[:, part], self.s[:, part]
+        scan(self.x[:, part], y, part, z=step.mixer.z_in(self.read[:, part]), add=True)
+        torch.add(step.mixer.out(y), s, alpha=step.times, out=s)
 
 
-@dataclass
-class _Clips:
-    """Clips that are taken together."""
+class _Scan:
+    """Convolution and scan of a mixer in direction r, part after part."""
 
-    s: Tensor  # (B, L, D)
-    read: Tensor  # (B, L, D), what the mixers read: s as it was, normalised
-    x: Tensor  # (B, L, E), what is convolved
-    y: Tensor  # (B, L, E), of the forward scan, then of both, gated
-    parts: list[slice]  # of time, each at least W - 1 tokens
-    lengths: Tensor | None  # (B,)
+    def __init__(self, mixer: PartMixer, r: int, lengths: Tensor | None) -> None:
+        self.w, self.r, self.lengths = mixer, r, lengths
+        self.neighbour: Tensor | None = None  # (B, W-1, E), tokens of x next to the coming part
+        self.state: Tensor | None = None  # (B, E, N)
 
-    def forward(self, w: PartMixer, normalise: Callable[[Tensor], Tensor] | None) -> None:
-        """Fills x and y; and `read`, unless it is filled."""
-        neighbour, state = None, self._first_state(w)
-        for part in self.parts:
-            read, x = self.read[:, part], self.x[:, part]
-            if normalise:
-                read.copy_(normalise(self.s[:, part]))
-            x.copy_(w.x_in(read))
-            self._scan(0, part, x, neighbour, state, w)
-            neighbour = x[:, x.shape[1] - w.conv.shape[2] + 1 :]
-
-    def backward(self, w: PartMixer, times: int) -> None:
-        """s ← times · s + what the mixer makes of what it read."""
-        neighbour, state = None, self._first_state(w)
-        for part in reversed(self.parts):
-            x, s = self.x[:, part], self.s[:, part]
-            self._scan(1, part, x, neighbour, state, w, z=w.z_in(self.read[:, part]))
-            neighbour = _before_the_end(x[:, : w.conv.shape[2] - 1], part.start, self.lengths)
-            torch.add(w.out(self.y[:, part]), s, alpha=times, out=s)
-
-    def _first_state(self, w: PartMixer) -> Tensor:
-        return w.A.new_zeros(len(self.s), *w.A.shape[1:])
-
-    def _scan(
-        self,
-        r: int,
-        part: slice,
-        x: Tensor,
-        neighbour: Tensor | None,
-        state: Tensor,
-        w: PartMixer,
-        z: Tensor | None = None,
-    ) -> None:
-        """Convolution and scan of a part in direction r, going on from its neighbour's tokens and last state.
-
-        The second direction adds its y to that of the first and gates.
-        """
-        reverse, lengths = bool(r), _within(self.lengths, part)
-        u = causal_conv1d(x, w.conv[r], w.conv_bias[r], True, neighbour, reverse, lengths)
+    def __call__(self, x: Tensor, y: Tensor, part: slice, z: Tensor | None = None, add: bool = False) -> None:
+        """y ← (y +) scan of x (B, T, E), gated by z if given; all of the tokens of `part`."""
+        w, r, reverse = self.w, self.r, bool(self.r)
+        lengths = None if self.lengths is None else (self.lengths - part.start).clamp(0, x.shape[1])
+        if self.state is None:
+            self.state = w.A.new_zeros(len(x), *w.A.shape[1:])
+        u = causal_conv1d(x, w.conv[r], w.conv_bias[r], True, self.neighbour, reverse, lengths)
         dt, B, C = w.x_proj[r](u).split(w.splits, dim=-1)
-        y, skip = self.y[:, part], w.D[r]
-        scan_part(y, state, u, dt, w.dt_proj[r], w.A[r], B, C, skip, w.dt_bias[r], z, reverse, reverse, lengths)
+        A, skip, dt_bias = w.A[r], w.D[r], w.dt_bias[r]
+        scan_part(y, self.state, u, dt, w.dt_proj[r], A, B, C, skip, dt_bias, z, reverse, add, lengths)
+        taps_before = w.conv.shape[2] - 1
+        self.neighbour = _until(x[:, :taps_before], lengths) if reverse else x[:, x.shape[1] - taps_before :]
 
 
-def _within(lengths: Tensor | None, part: slice) -> Tensor | None:
-    return None if lengths is None else (lengths - part.start).clamp(0, part.stop - part.start)
-
-
-def _before_the_end(x: Tensor, start: int, lengths: Tensor | None) -> Tensor:
-    """x (B, W-1, E), whose tokens begin at `start`, with zeros behind each clip's end."""
+def _until(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """x (B, T, E) with zeros behind each clip's end."""
     if lengths is None:
         return x
-    valid = start + torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+    valid = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
     return torch.where(valid.unsqueeze(-1), x, 0)

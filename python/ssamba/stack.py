@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from . import parts
 from .config import SSAMBAConfig
 from .layers import Layer
 from .mixing import MixerWeights, mix
 from .packing import KeptWeights, pack, product_dtype
-from .parts import PartByPart, PartMixer, part_mixer
 
 # Where training computes a pair as one layer too. It halves the launches, but multiplies zeros and copies what differs:
 # a training step of tiny takes 9 % more time on a CPU (2026-11-24, 4 clips of 512 patches, one Zen 4 core).
@@ -50,27 +50,33 @@ class Stack(nn.ModuleList):
     def _infer(self, s: Tensor, lengths: Tensor | None, wanted: Collection[int]) -> tuple[Tensor, dict[int, Tensor]]:
         """As `forward`, without gradient and on kept weights."""
         plain = all(layer.mixer.multiplies_plainly for layer in self)
-        parts = PartByPart(s, lengths) if plain and s.device.type == "cpu" else None
+        if plain and s.device.type == "cpu":
+            return self._infer_in_parts(s, lengths, wanted)
         states = {}
         for index in range(0, len(self), self.together):
             layers = self._reading_together(index)
-            normalise = layers[0].norm.normalise
-            if parts:
-                parts.advance(normalise, self._kept_for_parts(index), self.together)
-                s = parts.s
-            elif plain:
-                s = _add_to(mix([normalise(s)], self._kept_packed(index), lengths), s, self.together)
+            if plain:
+                packed = self._keep("packed", index, lambda w: w)
+                hidden = mix([layers[0].norm.normalise(s)], packed, lengths)
             else:
                 hidden = sum(layer(s, lengths, swap=bool(g % 2)) for g, layer in enumerate(layers))
-                s = _add_to(hidden, s, self.together)
-            states.update((i, s.clone()) for i in range(index, index + self.together) if i in wanted)
+            s = _add_to(hidden, s, self.together)
+            states.update((i, s) for i in range(index, index + self.together) if i in wanted)
         return s, states
 
-    def _kept_packed(self, index: int) -> MixerWeights:
-        return self._keep("packed", index, lambda w: w)
+    def _infer_in_parts(
+        self, s: Tensor, lengths: Tensor | None, wanted: Collection[int]
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        steps = [step for index in range(0, len(self), self.together) for step in self._steps(index)]
+        last = {i: i - i % self.together + self.together - 1 for i in wanted}  # of those that read with layer i
+        s, states = parts.run(steps, s, lengths, set(last.values()))
+        return s, {i: states[index] for i, index in last.items()}
 
-    def _kept_for_parts(self, index: int) -> list[PartMixer]:
-        return self._keep("parts", index, lambda w: [part_mixer(w, g) for g in range(w.layers)])
+    def _steps(self, index: int) -> list[parts.Step]:
+        mixers = self._keep("parts", index, lambda w: [parts.part_mixer(w, g) for g in range(w.layers)])
+        first, *others = mixers
+        normalise = self[index].norm.normalise
+        return [parts.Step(first, normalise, self.together), *(parts.Step(mixer, None, 1) for mixer in others)]
 
     def _keep(self, form: str, index: int, make: Callable[[MixerWeights], Any]) -> Any:
         """What is made of the folded weights of the layers from `index` on that read together."""
