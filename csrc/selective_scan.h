@@ -33,7 +33,7 @@ struct ScanArgs {
   const void* delta_bias;     // acc (R, D)
   const void* initial_state;  // acc (R, B, D, N)
   const void* delta_weight;   // acc (R, D, r): delta is (R, B, L, r), its product with these the step sizes
-  int64_t rank;               // r
+  int64_t rank;               // r, or 0 where delta is (R, B, L, D)
 };
 
 // Checkpoints are the states from which the backward pass replays: one entry for every tile of so many tokens, counted

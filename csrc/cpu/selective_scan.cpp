@@ -54,6 +54,7 @@ void scan_part(Tensor y, Tensor state, Tensor u, Tensor dt, Tensor dt_weight, Te
   ScanTensors s = check_scan(op, false, reverse, true, u, u, A, B, C, D, z, dt_bias, std::nullopt, lengths);
   check_rank(op, "dt_weight", dt_weight, 2, "(D, r)");
   const int64_t rank = dt_weight.size(1);
+  check(rank >= 1, op, ": dt_weight has shape ", shape_text(dt_weight), "; expected at least one number a token");
   check_parameter(s, "dt_weight", dt_weight, "(D, r)", {s.channels, rank});
   check_shape(op, "dt", dt, {s.batch, s.length, rank}, "(B, L, r)");
   check_shape(op, "y", y, {s.batch, s.length, s.channels}, "(B, L, D)");

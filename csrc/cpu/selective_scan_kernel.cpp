@@ -166,7 +166,7 @@ void scan_items(const ScanForwardArgs& args, int64_t begin, int64_t end) {
   Workspace<acc_t> work;
   work.decay = scratch.take(blocks * args.state * row);
   work.h = scratch.take(blocks * args.state * row);
-  work.delta_weight = args.delta_weight ? scratch.take(blocks * args.rank * row) : nullptr;
+  work.delta_weight = args.rank > 0 ? scratch.take(blocks * args.rank * row) : nullptr;
   work.B = scratch.take(kTileTokens * args.state);
   work.C = scratch.take(kTileTokens * args.state);
   work.y = scratch.take(y_tokens * row);

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ssamba_ops import causal_conv1d, scan_part
@@ -41,25 +42,26 @@ class PartMixer(NamedTuple):
     D: Tensor  # (2, E)
     out: Product
     dtype: torch.dtype  # of products
-    splits: tuple[int, int, int]  # of what x_proj gives: time step rank, states, states
+    splits: tuple[int, int, int, int]  # of what x_proj gives: time step rank, states, states, nothing
 
 
 def part_mixer(w: MixerWeights, index: int) -> PartMixer:
     """Mixer `index` of those side by side."""
+    unused = -w.x_proj.shape[2] % 16  # whole vectors multiply faster
     x_bias, z_bias = (None, None) if w.in_bias is None else w.in_bias[:, index]
     return PartMixer(
         x_in=Product(w.in_proj[0, index], x_bias),
         z_in=Product(w.in_proj[1, index], z_bias),
         conv=w.conv[:, index],
         conv_bias=w.conv_bias[:, index],
-        x_proj=tuple(map(Product, w.x_proj[:, index])),
+        x_proj=tuple(Product(F.pad(matrix, (0, 0, 0, unused))) for matrix in w.x_proj[:, index]),
         dt_proj=w.dt_proj[:, index].to(w.A.dtype),
         dt_bias=w.dt_bias[:, index],
         A=w.A[:, index],
         D=w.D[:, index],
         out=Product(w.out_proj[:, index]),
         dtype=w.out_proj.dtype,
-        splits=(w.time_step_rank, w.state_size, w.state_size),
+        splits=(w.time_step_rank, w.state_size, w.state_size, unused),
     )
 
 
@@ -149,7 +151,7 @@ class _Scan:
         if self.state is None:
             self.state = w.A.new_zeros(len(x), *w.A.shape[1:])
         u = causal_conv1d(x, w.conv[r], w.conv_bias[r], True, self.neighbour, reverse, lengths)
-        dt, B, C = w.x_proj[r](u).split(w.splits, dim=-1)
+        dt, B, C, _ = w.x_proj[r](u).split(w.splits, dim=-1)
         A, skip, dt_bias = w.A[r], w.D[r], w.dt_bias[r]
         scan_part(y, self.state, u, dt, w.dt_proj[r], A, B, C, skip, dt_bias, z, reverse, add, lengths)
         taps_before = w.conv.shape[2] - 1

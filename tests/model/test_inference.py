@@ -54,6 +54,18 @@ def test_parts_of_a_padded_batch(perturbed, noise, monkeypatch, layout, rows):
 
 
 @LAYOUTS
+@pytest.mark.parametrize("rows", [24, 90, 1000])
+def test_float32(perturbed, noise, monkeypatch, layout, rows):
+    """With matrices laid out for oneDNN, where there is oneDNN; five clips one by one, two by two and together."""
+    monkeypatch.setattr("ssamba.parts.rows_at_once", lambda: rows)
+    model, x, lengths = perturbed(layout=layout), noise(5, 80, 128).double(), [80, 16, 80, 33, 64]
+    exact = with_gradient(model, x, lengths=lengths)
+    with torch.no_grad():
+        found = model.float().encode(x.float(), lengths=lengths)
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=2e-5)
+
+
+@LAYOUTS
 def test_states_on_the_way(perturbed, noise, layout):
     model, x = perturbed(layout=layout), noise(2, 64, 128).double()
     patches, grid = model.patches(x)
