@@ -29,7 +29,7 @@ def rows_at_once() -> int:
 
 
 class PartMixer(NamedTuple):
-    """One mixer, its large matrices made ready to multiply. The first axis, or the place in a pair, is the direction."""
+    """One mixer, its large matrices ready to multiply. The first axis, or the place in a pair, is the direction."""
 
     x_in: Product
     z_in: Product
