@@ -294,9 +294,9 @@ def test_room_is_said(sound, cache):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"feature_cache is .*file, which is a file; give a folder"):
+    with pytest.raises(ValueError, match=r"feature_cache is .*file, where there can be no folder: File exists"):
         FeatureCache(tmp_path / "file")
-    with pytest.raises(OSError, match="Not a directory"):
+    with pytest.raises(ValueError, match=r"feature_cache is .*below, where there can be no folder: Not a directory"):
         FeatureCache(tmp_path / "file" / "below")
 
 

@@ -43,17 +43,17 @@ class FeatureCache:
         sample_rate, subtract_mean: as for `log_mel`; files of another rate are resampled first.
 
     Raises:
-        ValueError: `folder` is a file.
-        OSError: it cannot be made.
+        ValueError: `folder` is a file, or cannot be made.
     """
 
     def __init__(self, folder: str | os.PathLike, sample_rate: int = SAMPLE_RATE, subtract_mean: bool = False):
         self.sample_rate, self.subtract_mean = sample_rate, subtract_mean
         self.folder = Path(folder)
-        if self.folder.is_file():
-            raise ValueError(f"feature_cache is {folder}, which is a file; give a folder")
         self.entries = self.folder / f"log-mel-{_version(sample_rate, subtract_mean)}"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"feature_cache is {folder}, where there can be no folder: {error.strerror}") from error
         self._cannot_write = torch.zeros((), dtype=torch.bool).share_memory_()  # one warning for all worker processes
 
     def read(self, path: str, first: int = 0, frames: int | None = None) -> Tensor:

@@ -51,7 +51,9 @@ def dataset_statistics(
     seen: set[int] = set()
     frames, count, mean, squares = 0, 0, 0.0, 0.0  # squares: sum of squared distances from the mean
     with torch.inference_mode():
-        for batch in tqdm(loader, desc="statistics", unit="batch", disable=not progress):
+        for batch in tqdm(
+            loader, desc="statistics", unit="batch", disable=not progress, leave=False, dynamic_ncols=True
+        ):
             new = torch.tensor([index not in seen for index in batch["index"].tolist()])  # a stand-in counts once
             seen.update(batch["index"].tolist())
             x, counts = log_mel_of(batch, dataset.sample_rate)  # (B, T, F), (B,)

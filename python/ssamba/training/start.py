@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,7 +184,8 @@ def measured(settings: TrainingSettings, data: Data) -> dict[str, float]:
     given = {name: getattr(settings, name) for name in ("mean", "std")}
     if None in given.values():
         chosen = random.Random(settings.seed).sample(range(len(data.train)), min(len(data.train), MEASURED_CLIPS))
-        statistics = dataset_statistics(data.train.beginnings(), num_workers=settings.workers, indices=chosen)
+        progress = not settings.quiet and sys.stderr.isatty()
+        statistics = dataset_statistics(data.train.beginnings(), 8, settings.workers, progress, chosen)
         given = {name: getattr(statistics, name) if value is None else value for name, value in given.items()}
     return given
 
