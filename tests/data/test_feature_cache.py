@@ -75,7 +75,7 @@ def test_hits_are_what_was_computed(sound, cache, computed):
 
 @pytest.mark.parametrize("subtract_mean", [False, True])
 @pytest.mark.parametrize("rate", [16000, 44100])
-def test_a_part_has_the_features_of_that_part_of_the_sound(sound, tmp_path, subtract_mean, rate):
+def test_a_part_has_the_features_of_that_part_of_the_sound(sound, tmp_path, computed, subtract_mean, rate):
     """598 frames are three blocks of 256, the last not full."""
     path = sound(rate=rate)
     cache = FeatureCache(tmp_path / "cache", subtract_mean=subtract_mean)
@@ -87,6 +87,7 @@ def test_a_part_has_the_features_of_that_part_of_the_sound(sound, tmp_path, subt
         torch.testing.assert_close(cache.read(path, first, frames), want, rtol=0, atol=ROUNDING[subtract_mean])
     assert len(cache.read(path, 590, 100)) == 8
     assert len(cache.read(path, 598, 10)) == len(cache.read(path, 5000, 10)) == 0
+    assert computed == [path]
 
 
 def test_a_changed_file_is_computed_again_in_the_same_place(sound, cache, computed):
@@ -98,7 +99,7 @@ def test_a_changed_file_is_computed_again_in_the_same_place(sound, cache, comput
     assert torch.equal(cache.read(path), expected(path))
     assert not torch.equal(cache.read(path), before)
     sound(seconds=7.0)
-    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
     assert torch.equal(cache.read(path), expected(path))
     assert computed == [path] * 3
     assert len(entries(cache)) == 1
@@ -337,11 +338,11 @@ def test_the_model_reads_the_same_with_and_without(manifest, cache, features, se
 
 def test_crops_begin_at_whole_frames_all_over_the_clip(manifest, cache):
     dataset = AudioDataset(manifest, seconds=0.8, random_crop=True, seed=1, feature_cache=cache)
-    starts = set()
+    starts, wholes = set(), [expected(clip.path) for clip in manifest.clips]
     for epoch in range(40):
         dataset.set_epoch(epoch)
         for index in range(9):
-            x, whole = dataset[index]["log_mel"], expected(manifest.clips[index].path)
+            x, whole = dataset[index]["log_mel"], wholes[index]
             assert len(x) == min(78, len(whole))
             places = (whole.unfold(0, len(x), 1).mT - x).abs().amax(dim=(1, 2))
             assert places.min() == 0

@@ -226,8 +226,8 @@ class AudioDataset(Dataset):
         """Second at which the wanted part of a clip begins."""
         if self.seconds is None or not self.random_crop:
             return 0.0
-        unit = 1.0 if self.feature_cache is None else self.sample_rate * FRAME_SHIFT / SAMPLE_RATE
-        unit = self.sample_rate if self.per_second else unit
+        unit = 1 if self.feature_cache is None else self.sample_rate * FRAME_SHIFT / SAMPLE_RATE
+        unit = self.sample_rate if self.per_second else unit  # samples from one possible beginning to the next
         spare = round(self.durations[index] * self.sample_rate) - round(self.seconds * self.sample_rate)
         if spare < unit:
             return 0.0
@@ -246,12 +246,13 @@ class AudioDataset(Dataset):
 
     def _read_log_mel(self, index: int, start: float) -> Tensor:
         """Frames (T, 128) of the part of a clip that begins at `start`."""
-        frames, shortest = (
-            None if seconds is None else frame_count(round(seconds * self.sample_rate), self.sample_rate)
-            for seconds in (self.seconds, self.min_seconds)
-        )
-        path = self.clips[index].path
+        path, frames = self.clips[index].path, None if self.seconds is None else self._frames(self.seconds)
         x = self.feature_cache.read(path, round(start * SAMPLE_RATE / FRAME_SHIFT), frames)
-        if len(x) < shortest:
-            raise AudioError(path, f"is too short: {len(x)} frames, at least {shortest} are needed")
+        if len(x) < self._frames(self.min_seconds):
+            raise AudioError(
+                path, f"is too short: {len(x)} frames, at least {self._frames(self.min_seconds)} are needed"
+            )
         return x
+
+    def _frames(self, seconds: float) -> int:
+        return frame_count(round(seconds * self.sample_rate), self.sample_rate)
