@@ -103,6 +103,8 @@ def _open(path: str | os.PathLike) -> soundfile.SoundFile:
         file = soundfile.SoundFile(path)
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless formats such as .raw
         reason = getattr(error, "error_string", None) or str(error)
+        if "does not exist" in reason:  # which libsndfile says of anything that ends in .mp3 and holds no MP3
+            reason = "damaged, or of another format than its name says"
         hint = f"convert it, for example: ffmpeg -i {path.name} {path.stem}.flac"
         raise AudioError(path, f"is not audio that libsndfile can read ({reason.rstrip('. ')}); {hint}") from error
     if fault := _fault(file, path):

@@ -27,23 +27,25 @@ FIXED_FIELDS = [
 ]
 
 
-def save_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -> None:
+def save_atomically(path: str | os.PathLike, write: Callable[[Path], object], durable: bool = True) -> None:
     """Calls `write` with the path of a temporary file beside `path`, flushes it to disk and renames it to `path`.
 
     Whoever reads `path` sees the whole old file or the whole new one; when `write` raises, the old one stays. Makes
-    missing directories.
+    missing directories. `durable=False` does not flush, for what a power cut may spoil: it takes milliseconds.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         write(temporary)
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _flush_directory(path.parent)
+    if durable:
+        _flush_directory(path.parent)
 
 
 def write_pretrained(directory: str | os.PathLike, config: SSAMBAConfig, tensors: Mapping[str, Tensor]) -> None:

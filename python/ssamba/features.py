@@ -63,14 +63,11 @@ def log_mel(
             wav = _resample(wav, sample_rate)
         if subtract_mean:
             wav = _subtract_mean(wav, None if lengths is None else _resampled(lengths, sample_rate))
-        frames = wav.unfold(1, FRAME_LENGTH, FRAME_SHIFT)  # (B, T, 400)
-        step = max(1, _ROWS_AT_ONCE.get(wav.device.type, 65536) // max(1, len(wav)))
-        if not frames.numel():
-            return frames.new_empty(*frames.shape[:2], MEL_BINS)
-        emphasised = F.pad(wav - _PREEMPHASIS * F.pad(wav, (1, 0))[:, :-1], (0, _FFT_LENGTH - FRAME_LENGTH))
-        emphasised = emphasised.unfold(1, _FFT_LENGTH, FRAME_SHIFT)  # (B, T, 512)
-        parts = zip(frames.split(step, dim=1), emphasised.split(step, dim=1), strict=True)
-        x = torch.cat([_log_mel_of_frames(*part) for part in parts], dim=1)  # (B, T, F)
+        count, step = frame_count(wav.shape[1]), max(1, _ROWS_AT_ONCE.get(wav.device.type, 65536) // max(1, len(wav)))
+        if not len(wav):
+            return wav.new_empty(len(wav), count, MEL_BINS)
+        parts = [_log_mel_of_part(wav, first, min(first + step, count)) for first in range(0, count, step)]
+        x = torch.cat(parts, dim=1)  # (B, T, F)
         if lengths is not None:
             counted = torch.arange(x.shape[1], device=x.device) < frame_count(lengths, sample_rate)[:, None]
             x = torch.where(counted[:, :, None], x, LOG_FLOOR)
@@ -155,18 +152,21 @@ def _subtract_mean(wav: Tensor, lengths: Tensor | None) -> Tensor:
     return wav - wav.sum(dim=1, keepdim=True) / lengths.clamp(min=1)[:, None]
 
 
-def _log_mel_of_frames(frames: Tensor, emphasised: Tensor) -> Tensor:
-    """frames (B, T, 400) → (B, T, F). emphasised (B, T, 512) holds x[i] - 0.97 x[i-1] of the same samples and more.
+def _log_mel_of_part(wav: Tensor, first: int, last: int) -> Tensor:
+    """Frames first..last of wav (B, samples): (B, last - first, F).
 
     A frame's mean m leaves x[i] - 0.97 x[i-1] smaller by 0.03 m. The window is 0 at sample 0, so x[-1] is never used,
     and behind the frame.
     """
-    window, filters = _constants(frames.dtype, frames.device)
-    mean = frames.mean(dim=2, keepdim=True)
+    window, filters = _constants(wav.dtype, wav.device)
+    part = wav[:, first * FRAME_SHIFT : (last - 1) * FRAME_SHIFT + FRAME_LENGTH]
+    mean = part.unfold(1, FRAME_LENGTH, FRAME_SHIFT).mean(dim=2, keepdim=True)  # (B, T, 1)
+    emphasised = F.pad(part - _PREEMPHASIS * F.pad(part, (1, 0))[:, :-1], (0, _FFT_LENGTH - FRAME_LENGTH))
+    emphasised = emphasised.unfold(1, _FFT_LENGTH, FRAME_SHIFT)  # (B, T, 512)
     spectrum = torch.fft.rfft((emphasised - (1 - _PREEMPHASIS) * mean) * window)  # (B, T, 257)
     power = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
-    energy = [power[..., first : first + len(part)] @ part for first, part in filters]
-    return torch.cat(energy, dim=2).clamp(min=ENERGY_FLOOR).log()  # (B, T, F)
+    energy = [power[..., lowest : lowest + len(group)] @ group for lowest, group in filters]
+    return torch.cat(energy, dim=2).clamp(min=ENERGY_FLOOR).log()
 
 
 @lru_cache(maxsize=16)

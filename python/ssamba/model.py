@@ -15,7 +15,7 @@ import ssamba_ops
 
 from . import checkpoint, published
 from .config import CHOICES, SSAMBAConfig
-from .extraction import extract_features, network_input
+from .extraction import extract_features, network_input, normalise
 from .grid import PatchGrid, column_times, published_segments
 from .layers import Norm
 from .masking import hidden_patches, sample_mask, take_patches
@@ -78,6 +78,13 @@ class SSAMBA(nn.Module):
         above silence. To that model they are sound like any other, so the frames returned are None.
         """
         return network_input(self.config, wave, lengths)
+
+    def normalise(self, log_mel: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What `features` returns, from raw log-mel (B, T, F) and its valid frames (B,), such as a feature cache holds.
+
+        With `config.features` "compat" the log-mel is that of sound whose mean was subtracted.
+        """
+        return normalise(self.config, log_mel, frames)
 
     def encode(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Tokens (B, 1 + P, D) after the final norm, cls first; 0 at padding.

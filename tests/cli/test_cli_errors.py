@@ -32,6 +32,14 @@ CASES = [
     ("pretrain --data {tmp}/empty --out {tmp}/o", "empty: holds no audio files and no class folders"),
     ("pretrain --data {clips} --out {clips}", "is not empty and holds no run (no config.json)"),
     ("pretrain --data {clips} --out {pre}", "already holds a run; continue it with --resume or"),
+    (
+        "pretrain --data {clips} --out {tmp}/o --feature-cache {tmp}/list.yaml",
+        "list.yaml, where there can be no folder",
+    ),
+    (
+        "finetune --data {clips} --out {tmp}/o --feature-cache {tmp}/f --mixup 0.5",
+        "mixup mixes waveforms, which feature_",
+    ),
     ("finetune --data {clips} --out {pre} --resume", "holds a pretrain run, not a finetune run"),
     ("pretrain --config {tmp}/nofile.yaml", "error: {tmp}/nofile.yaml: No such file or directory"),
     ("pretrain --config {tmp}/list.yaml", "must hold lines like 'batch_size: 64', found a list"),

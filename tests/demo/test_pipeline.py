@@ -44,6 +44,10 @@ def test_the_demo_runs_from_sounds_to_report_and_again(tiny_demo, tmp_path, caps
     first = results["seeds"][0]
     hits = sum(results["confusion"][index][index] for index in range(4))
     assert first["pretrained"] == pytest.approx(hits / 4)
+    waits = results["facts"]["Time spent waiting for data"]
+    assert all(
+        0 < float(waits[name].removesuffix(" %")) < 100 for name in ("pretraining", "fine-tuning", "from scratch")
+    )
     page = (out / "report.html").read_text()
     for one in results["seeds"]:
         for way in ("pretrained", "scratch", "baseline"):

@@ -25,7 +25,7 @@ PROVIDERS = {
     "pretraining": ("ssamba", "ssamba two passes", "published mambapy", "published mambapy recomputed"),
     "ops": ("ssamba", "mambapy", "reference"),
     "features": ("ssamba", "clip by clip", "torchaudio"),
-    "loading": ("ssamba", "ssamba cached", "ssamba 2 workers"),
+    "loading": ("ssamba", "ssamba cached", "ssamba 2 workers", "ssamba feature cache"),
 }
 ON_DEVICE = ("encoder", "pretraining", "ops")
 SLOW = ("published reference", "reference", "transformers")  # loops over time: short inputs only

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data import AudioDataset, make_loader, read_manifest
+from ..data import AudioDataset, FeatureCache, make_loader, read_manifest
+from ..data.loader import log_mel_of
 from ..features import SAMPLE_RATE, log_mel, mel_filters
 from .case import Case
 from .work import Work
@@ -52,7 +53,7 @@ def _torchaudio_fbank():
 
 
 def loading(case: Case) -> Work:
-    """An epoch of 64 wav files of 10.24 s, in batches, as training reads them."""
+    """An epoch of 64 wav files of 10.24 s, in batches of log-mel, as training reads them."""
     resources = ExitStack()
     folder = Path(resources.enter_context(tempfile.TemporaryDirectory()))
     random = np.random.default_rng(0)
@@ -60,12 +61,16 @@ def loading(case: Case) -> Work:
         samples = (random.standard_normal(round(SECONDS * SAMPLE_RATE)) / 10).astype(np.float32)
         soundfile.write(folder / f"{index}.wav", samples, SAMPLE_RATE)
     dataset = AudioDataset(
-        read_manifest(folder), SAMPLE_RATE, seconds=10.0, random_crop=True, cache="cached" in case.provider
+        read_manifest(folder),
+        seconds=10.0,
+        random_crop=True,
+        cache=case.provider == "ssamba cached",
+        feature_cache=FeatureCache(folder / "features") if case.provider == "ssamba feature cache" else None,
     )
     workers = 2 if "workers" in case.provider else 0
     loader = make_loader(dataset, case.batch, shuffle=True, seed=0, num_workers=workers)
 
     def epoch() -> int:
-        return sum(len(batch["index"]) for batch in loader)
+        return sum(len(log_mel_of(batch, SAMPLE_RATE)[0]) for batch in loader)
 
     return Work(epoch, notes={"clips": FILES}, resources=resources)

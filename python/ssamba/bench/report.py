@@ -15,7 +15,7 @@ TITLES = {
     "pretraining": "Pretraining step: clips of 512 patches, 400 hidden",
     "ops": "Ops",
     "features": "Log-mel of 16 clips of 10.24 s on one core",
-    "loading": "Loading 64 wav files of 10.24 s",
+    "loading": "An epoch of 64 wav files of 10.24 s, from disk to log-mel",
 }
 
 

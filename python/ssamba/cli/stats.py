@@ -37,13 +37,15 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: Namespace) -> int:
     settings = make_settings(StatsSettings, args)
-    from ..data import AudioDataset, dataset_statistics
+    from ..data import AudioDataset, FeatureCache, dataset_statistics
     from ..training.result import report_skipped
     from ..training.run_directory import write_json
-    from ..training.start import open_manifest
+    from ..training.start import open_manifest, say_room
 
     manifest = open_manifest(settings, settings.data, labels=False)
-    dataset = AudioDataset(manifest, strict=settings.strict, cache=settings.cache)
+    cache = FeatureCache(settings.feature_cache) if settings.feature_cache else None
+    dataset = AudioDataset(manifest, strict=settings.strict, cache=settings.cache, feature_cache=cache)
+    say_room(cache, dataset, quiet=settings.quiet)
     progress = not settings.quiet and sys.stderr.isatty()
     found = dataset_statistics(dataset, settings.batch_size, settings.workers, progress)
     print(f"clips   {found.clips}\nframes  {found.frames} ({timedelta(seconds=found.frames // 100)})")

@@ -2,6 +2,7 @@
 
 from .augment import add_noise, mixup, roll, spec_augment
 from .dataset import AudioDataset
+from .feature_cache import FeatureCache
 from .loader import ClipSampler, class_balanced_weights, make_loader
 from .manifest import Clip, Manifest, ManifestError, read_manifest
 from .statistics import Statistics, dataset_statistics
@@ -10,6 +11,7 @@ __all__ = [
     "AudioDataset",
     "Clip",
     "ClipSampler",
+    "FeatureCache",
     "Manifest",
     "ManifestError",
     "Statistics",

@@ -9,9 +9,10 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+
+from ..checkpoint import save_atomically
 
 
 class ManifestError(ValueError):
@@ -135,7 +136,7 @@ class Manifest:
         if label_csv is not None:
             rows = [[index, codes[name], name] for index, name in enumerate(self.classes)]
             _write_csv(label_csv, ["index", "mid", "display_name"], rows)
-        _replace(path, json.dumps({"data": data}, indent=1, ensure_ascii=False) + "\n")
+        _write_text(path, json.dumps({"data": data}, indent=1, ensure_ascii=False) + "\n")
 
 
 def _no_repeats(names: Sequence[str], what: str) -> None:
@@ -147,15 +148,8 @@ def _no_repeats(names: Sequence[str], what: str) -> None:
 def _write_csv(path: str | os.PathLike, header: list[str], rows: list[list]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    _replace(path, text.getvalue())
+    _write_text(path, text.getvalue())
 
 
-def _replace(path: str | os.PathLike, text: str) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+def _write_text(path: str | os.PathLike, text: str) -> None:
+    save_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8", newline="\n"))

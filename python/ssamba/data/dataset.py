@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..audio import AudioError, probe, read_audio
+from ..features import FRAME_SHIFT, SAMPLE_RATE, frame_count
 from .clips import Clip, Manifest, ManifestError
+from .feature_cache import FeatureCache
 
 _log = logging.getLogger(__name__)
 _NAMED_AT_ONCE = 20  # unusable files in one log message; `skipped` has them all
@@ -24,13 +27,14 @@ _CHECKED_AT_ONCE = 4096
 class AudioDataset(Dataset):
     """The usable clips of a manifest; item i is dict(wave (samples,) float32, labels (C,) float32 multi-hot, index i).
 
+    With a feature cache, an item holds log_mel (T, 128) float32 in place of wave.
+
     The header of every file is read at construction; a file that is missing, unreadable, empty or shorter than
     `min_seconds` is logged and left out. Damage that only decoding shows, and silence, come to light when a clip is
-    first
-    read: it is logged once, marked for good, and from then on its batches are smaller by one. Nothing takes its place,
-    so every other clip keeps its index, order and crop; only where a whole batch is unusable the next usable clip
-    stands in, for a batch is never empty. `skipped` holds both kinds, also what worker processes found. Indexing one
-    clip (`dataset[i]`) raises AudioError where a batch leaves it out.
+    first read: it is logged once, marked for good, and from then on its batches are smaller by one. Nothing takes its
+    place, so every other clip keeps its index, order and crop; only where a whole batch is unusable the next usable
+    clip stands in, for a batch is never empty. `skipped` holds both kinds, also what worker processes found. Indexing
+    one clip (`dataset[i]`) raises AudioError where a batch leaves it out.
 
     A random crop is drawn from (seed, epoch, index) alone: neither the number of workers nor a resumed run changes it.
 
@@ -44,6 +48,9 @@ class AudioDataset(Dataset):
         min_seconds: shortest usable clip; by default one patch of 16 frames.
         cache: decode every clip at construction and keep them all (4 bytes a sample), for data sets that fit in memory.
         per_second: labels are those of each second, (S, C); random crops then begin at a whole second.
+        feature_cache: read log-mel from it, of the cache's own settings. Random crops then begin at whole frames, every
+            10 ms, and have the features of that part of the sound; a file is decoded as a whole when it is first read,
+            so that damage anywhere in it is found.
 
     Attributes:
         clips, classes: what is left of the manifest's clips, and its classes.
@@ -66,6 +73,7 @@ class AudioDataset(Dataset):
         min_seconds: float = 0.175,
         cache: bool = False,
         per_second: bool = False,
+        feature_cache: FeatureCache | None = None,
     ):
         if seconds is not None and seconds < min_seconds:
             raise ValueError(f"seconds must be at least min_seconds ({min_seconds:g}), got {seconds:g}")
@@ -75,8 +83,11 @@ class AudioDataset(Dataset):
             raise ValueError(f"seed must be at least 0, got {seed}")
         if not len(manifest):
             raise ValueError("the manifest has no clips")
+        if cache and feature_cache is not None:
+            raise ValueError("cache keeps waveforms, which feature_cache does not read; leave one of the two out")
         self.sample_rate, self.seconds, self.random_crop = sample_rate, seconds, random_crop
         self.seed, self.strict, self.min_seconds, self.per_second = seed, strict, min_seconds, per_second
+        self.feature_cache = feature_cache
         self.classes = tuple(manifest.classes)
         self._class_index = {name: index for index, name in enumerate(self.classes)}
         self._cached: list[Tensor] | None = None
@@ -100,7 +111,9 @@ class AudioDataset(Dataset):
         index = range(len(self.clips))[index]
         start = self._start(index)
         labels = self._labels_by_second(index, start) if self.per_second else self.labels(index)
-        return {"wave": self._read(index, start, self.seconds), "labels": labels, "index": index}
+        if self.feature_cache is None:
+            return {"wave": self._read(index, start, self.seconds), "labels": labels, "index": index}
+        return {"log_mel": self._read_log_mel(index, start), "labels": labels, "index": index}
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         """The items of a batch without those that cannot be read; DataLoader calls this."""
@@ -129,6 +142,12 @@ class AudioDataset(Dataset):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch (at least 0) whose random crops are drawn; workers that already run see it too."""
         self._epoch.fill_(epoch)
+
+    def beginnings(self) -> AudioDataset:
+        """The same clips, each from its beginning; what cannot be read in one is left out, and logged, for both."""
+        view = copy.copy(self)
+        view.random_crop = False
+        return view
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -207,12 +226,13 @@ class AudioDataset(Dataset):
         """Second at which the wanted part of a clip begins."""
         if self.seconds is None or not self.random_crop:
             return 0.0
-        unit = self.sample_rate if self.per_second else 1
+        unit = 1 if self.feature_cache is None else self.sample_rate * FRAME_SHIFT / SAMPLE_RATE
+        unit = self.sample_rate if self.per_second else unit  # samples from one possible beginning to the next
         spare = round(self.durations[index] * self.sample_rate) - round(self.seconds * self.sample_rate)
         if spare < unit:
             return 0.0
         random = np.random.default_rng((self.seed, int(self._epoch), index))
-        return int(random.integers(spare // unit + 1)) * unit / self.sample_rate
+        return int(random.integers(int(spare // unit) + 1)) * unit / self.sample_rate
 
     def _read(self, index: int, start: float, seconds: float | None) -> Tensor:
         if self._cached is not None:
@@ -223,3 +243,16 @@ class AudioDataset(Dataset):
         wave = torch.from_numpy(read_audio(clip.path, self.sample_rate, start, seconds))
         self._require_length(clip, len(wave) / self.sample_rate)
         return wave
+
+    def _read_log_mel(self, index: int, start: float) -> Tensor:
+        """Frames (T, 128) of the part of a clip that begins at `start`."""
+        path, frames = self.clips[index].path, None if self.seconds is None else self._frames(self.seconds)
+        x = self.feature_cache.read(path, round(start * SAMPLE_RATE / FRAME_SHIFT), frames)
+        if len(x) < self._frames(self.min_seconds):
+            raise AudioError(
+                path, f"is too short: {len(x)} frames, at least {self._frames(self.min_seconds)} are needed"
+            )
+        return x
+
+    def _frames(self, seconds: float) -> int:
+        return frame_count(round(seconds * self.sample_rate), self.sample_rate)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Sampler
 
+from ..features import frame_count, log_mel
 from .dataset import AudioDataset
 
 
@@ -71,9 +72,9 @@ def make_loader(
     """Batches dict(wave (B, samples) float32, lengths (B,) int64, labels (B, C) float32, index (B,) int64).
 
     Waves are padded with 0 to the longest of the batch; lengths count their samples; index is the place in
-    `dataset.clips`. A batch lacks the clips that could not be read (see `AudioDataset`). The batches of an epoch depend
-    on (seed, epoch) alone, whatever `num_workers`; choose the epoch with `loader.sampler.set_epoch`, and resume by
-    skipping batches.
+    `dataset.clips`. With a feature cache, log_mel (B, T, 128) and frames (B,) stand in place of wave and lengths. A
+    batch lacks the clips that could not be read (see `AudioDataset`). The batches of an epoch depend on (seed, epoch)
+    alone, whatever `num_workers`; choose the epoch with `loader.sampler.set_epoch`, and resume by skipping batches.
 
     Args:
         dataset: an AudioDataset.
@@ -112,13 +113,21 @@ def class_balanced_weights(dataset: AudioDataset) -> Tensor:
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Tensor]:
-    """Make a batch of items, waves (and labels by the second) padded with 0 to the longest."""
+    """Make a batch of items, waves or log-mel (and labels by the second) padded with 0 to the longest."""
+    sound, lengths = ("wave", "lengths") if "wave" in items[0] else ("log_mel", "frames")
     return {
-        "wave": pad_sequence([item["wave"] for item in items], batch_first=True),
-        "lengths": torch.tensor([len(item["wave"]) for item in items]),
+        sound: pad_sequence([item[sound] for item in items], batch_first=True),
+        lengths: torch.tensor([len(item[sound]) for item in items]),
         "labels": _stack([item["labels"] for item in items]),
         "index": torch.tensor([item["index"] for item in items]),
     }
+
+
+def log_mel_of(batch: dict[str, Tensor], sample_rate: int) -> tuple[Tensor, Tensor]:
+    """Raw log-mel (B, T, 128) of a batch and its valid frames (B,): from the feature cache, or made of the waves."""
+    if "log_mel" in batch:
+        return batch["log_mel"], batch["frames"]
+    return log_mel(batch["wave"], sample_rate, batch["lengths"]), frame_count(batch["lengths"], sample_rate)
 
 
 def _stack(labels: list[Tensor]) -> Tensor:

@@ -191,11 +191,20 @@ def _facts(words: SpokenWords, chosen: Recipe, outcomes: Sequence[Outcome]) -> d
             **voices,
         },
         "Model": {**chosen.model_settings, "parameters": f"{outcomes[0].parameters:,}"},
+        "Time spent waiting for data": _waits(outcomes[0]),
         "Pretraining": chosen.pretrain_settings,
         "Fine-tuning": chosen.finetune_settings,
         "Seeds": {"sounds": sounds.seed, "training and choice of labels": ", ".join(str(one.seed) for one in outcomes)},
         "Machine": machine(),
         "Versions": software(),
+    }
+
+
+def _waits(outcome: Outcome) -> dict[str, str]:
+    """Share of the training time, by run."""
+    runs = {"pretraining": "pretrain", "fine-tuning": PRETRAINED, "from scratch": SCRATCH}
+    return {
+        name: percent(float(np.mean(curve(outcome.runs[run], "train", "data_wait")[1]))) for name, run in runs.items()
     }
 
 

@@ -18,7 +18,7 @@ from .result import report_skipped
 from .run_directory import absolute_settings, fingerprint, saved_settings, versions, write_json
 from .scoring import class_scores, classification_loss, score_clips
 from .settings import EvaluateSettings
-from .start import make_accelerator, open_manifest, seconds_of
+from .start import make_accelerator, open_feature_cache, open_manifest, say_room, seconds_of
 
 
 def training_settings(checkpoint: str) -> dict[str, Any] | None:
@@ -59,6 +59,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
             f"{settings.data} has no labels; evaluation needs a folder of class folders, or a label column"
         )
     pooling = settings.pooling or readout.pooling
+    cache = open_feature_cache(settings, config)
     dataset = AudioDataset(
         manifest,
         sample_rate=config.sample_rate,
@@ -67,7 +68,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         min_seconds=seconds_of(config.tshape),
         cache=settings.cache,
         per_second=pooling == "segments",
+        feature_cache=cache,
     )
+    say_room(cache, dataset, quiet=settings.quiet)
     loader = make_loader(dataset, settings.batch_size, shuffle=False, seed=0, num_workers=settings.workers)
     scored = score_clips(model.to(accelerator.device), loader, pooling, accelerator, settings.quiet)
     loss_kind = "ce" if readout.scores == "softmax" else "bce"

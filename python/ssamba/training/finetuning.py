@@ -17,6 +17,7 @@ from .clip_names import describe_clips
 from .loading import Readout, load_classifier, load_config, load_model, save_classifier
 from .loop import Task, TrainingLoop
 from .metrics import classification_metrics
+from .network_input import network_input
 from .optimizer import make_optimizer, parameter_groups
 from .result import RunResult, run_to_end
 from .run_directory import RunDirectory
@@ -38,7 +39,7 @@ CHANGEABLE = ("drop_path", "fstride", "tstride")  # of a pretrained model
 
 
 class ClassificationStep(nn.Module):
-    """A batch of waveforms to its classification loss, augmented in training mode."""
+    """A batch to its classification loss, augmented in training mode."""
 
     def __init__(self, model: SSAMBA, settings: FinetuneSettings, loss: str):
         super().__init__()
@@ -51,10 +52,11 @@ class ClassificationStep(nn.Module):
         return self
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        settings, wave, labels = self.settings, batch["wave"], batch["labels"]
+        settings, labels = self.settings, batch["labels"]
         if self.training and settings.mixup > 0:
-            wave, labels = mixup(wave, labels, settings.mixup, lengths=batch["lengths"])
-        x, frames = self.model.features(wave, batch["lengths"])
+            wave, labels = mixup(batch["wave"], labels, settings.mixup, lengths=batch["lengths"])
+            batch = {**batch, "wave": wave}
+        x, frames = network_input(self.model, batch)
         if self.training and (settings.freq_mask or settings.time_mask):
             x = spec_augment(x, settings.freq_mask, settings.time_mask, lengths=frames)
         if self.training and settings.noise:

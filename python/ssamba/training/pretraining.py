@@ -15,6 +15,7 @@ from ..config import SSAMBAConfig
 from ..model import SSAMBA
 from .clip_names import describe_clips
 from .loop import Task, TrainingLoop
+from .network_input import network_input
 from .optimizer import make_optimizer, parameter_groups
 from .progress import progress_bar
 from .result import RunResult, run_to_end
@@ -40,14 +41,14 @@ MASKING_FIELDS = (
 
 
 class PretrainStep(nn.Module):
-    """A batch of waveforms to its pretraining losses; all batches are `input_tdim` frames long, so masks are alike."""
+    """A batch to its pretraining losses; all batches are `input_tdim` frames long, so masks are alike."""
 
     def __init__(self, model: SSAMBA):
         super().__init__()
         self.model = model
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        x, frames = self.model.features(batch["wave"], batch["lengths"])
+        x, frames = network_input(self.model, batch)
         x = F.pad(x, (0, 0, 0, self.model.config.input_tdim - x.shape[1]))
         output = self.model.pretrain_loss(x, frames)
         losses = {name: getattr(output, name) for name in ("loss", "discriminative", "generative", "accuracy")}
@@ -142,6 +143,6 @@ def validator(settings: PretrainSettings, step: PretrainStep, data: Data, accele
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + float(value) * size
         summed = accelerator.reduce(torch.tensor([*totals.values(), clips], device=accelerator.device), "sum").tolist()
-        return {name: total / summed[-1] for name, total in zip(totals, summed, strict=False)}
+        return {name: total / summed[-1] for name, total in zip(totals, summed[:-1], strict=True)}
 
     return validate

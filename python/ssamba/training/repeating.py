@@ -131,7 +131,7 @@ def _run(
             data=parts["test"],
             label_csv=label_csv,
             out=str(directory / "test.json"),
-            **{name: getattr(settings, name) for name in ("audio_root", "strict", "workers", "cache")},
+            **{name: getattr(settings, name) for name in ("audio_root", "strict", "workers", "cache", "feature_cache")},
             **{name: getattr(settings, name) for name in ("batch_size", "precision", "device", "quiet")},
         )
     )

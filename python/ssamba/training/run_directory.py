@@ -15,7 +15,7 @@ from ..checkpoint import save_atomically
 from .checkpoints import WEIGHTS, recover
 from .options import Settings
 
-_PATH_FIELDS = ("data", "validation", "test", "label_csv", "audio_root", "pretrained")
+_PATH_FIELDS = ("data", "validation", "test", "label_csv", "audio_root", "pretrained", "feature_cache")
 _PACKAGES = ("ssamba", "torch", "accelerate", "numpy", "soundfile", "soxr", "scikit-learn")
 
 
@@ -62,6 +62,8 @@ def saved_settings(out: str | Path, verb: str) -> dict[str, Any] | None:
 def differences(saved: dict[str, Any], given: dict[str, Any], settings: Settings) -> list[str]:
     """ "name: saved -> given" for every setting that changes the result and is not equal."""
     free = {item.name for item in dataclasses.fields(settings) if not item.metadata["affects_result"]} | {"out"}
+    if saved.get("feature_cache") and given.get("feature_cache"):  # it matters that there is one, not where
+        free.add("feature_cache")
     names = [name for name in {**saved, **given} if name not in free]
     return [
         f"{name} was {saved.get(name)!r}, now {given.get(name)!r}"

@@ -13,6 +13,7 @@ from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 
 from ..model import SSAMBA
+from .network_input import network_input
 from .progress import progress_bar
 
 
@@ -46,7 +47,7 @@ def score_clips(
                 return None
             batch = send_to_device(batch, accelerator.device)
             with torch.no_grad(), accelerator.autocast():
-                x, frames = model.features(batch["wave"], batch["lengths"])
+                x, frames = network_input(model, batch)
                 logits = model.classify(x, pooling, frames)
             columns = (batch["index"], logits.float(), batch["labels"])
             rows += zip(*(column.cpu().numpy() for column in columns), strict=True)

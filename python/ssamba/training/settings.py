@@ -19,6 +19,17 @@ class DataSettings(Settings):
     strict: bool = option(False, "stop at an unreadable, empty or silent file instead of skipping it", group="data")
     workers: int = option(0, "processes that read audio", group="data", minimum=0, affects_result=False)
     cache: bool = option(False, "decode every clip once and keep all in memory", group="data", affects_result=False)
+    feature_cache: str | None = option(
+        None,
+        "folder that keeps the log-mel of every clip, 51 kB a second; crops then begin every 10 ms. Delete it at any "
+        "time",
+        group="data",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cache and self.feature_cache is not None:
+            raise ValueError("cache keeps waveforms, which feature_cache does not read; leave one of the two out")
 
 
 @dataclass(kw_only=True)
@@ -212,6 +223,10 @@ class FinetuneSettings(TrainingSettings):
         super().__post_init__()
         if self.pooling == "segments" and self.mixup > 0:
             raise ValueError("mixup does not go with pooling segments; set mixup to 0")
+        if self.mixup > 0 and self.feature_cache is not None:
+            raise ValueError(
+                "mixup mixes waveforms, which feature_cache does not read; set mixup to 0 or leave feature_cache out"
+            )
         if self.average_from is None:
             if self.average_to is not None:
                 raise ValueError("average_to needs average_from, the first epoch to average")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from dataclasses import dataclass
 from typing import Any
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch.utils.data import Subset
 
 from ..config import SSAMBAConfig
 from ..data.dataset import AudioDataset
+from ..data.feature_cache import FeatureCache
 from ..data.loader import class_balanced_weights, make_loader
-from ..data.manifest import Clip, Manifest, read_manifest
+from ..data.manifest import Manifest, read_manifest
 from ..data.preparers.splits import SPLITS_FILE
 from ..data.statistics import dataset_statistics
 from ..features import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, frame_count
+from .progress import say
 from .run_directory import fingerprint
 from .seeding import seed_for
 from .settings import DataSettings, ModelSettings, TrainingSettings
@@ -137,6 +140,7 @@ def make_data(
     per_second: bool = False,
 ) -> Data:
     """Check all files; crops are random in training and from the start in validation."""
+    cache = open_feature_cache(settings, config)
     common = {
         "sample_rate": config.sample_rate,
         "seconds": clip_seconds(settings, config),
@@ -145,9 +149,11 @@ def make_data(
         "min_seconds": seconds_of(config.tshape),
         "cache": settings.cache,
         "per_second": per_second,
+        "feature_cache": cache,
     }
     train_set = AudioDataset(train, random_crop=True, **common)
     validation_set = AudioDataset(validation, **common) if validation else None
+    say_room(cache, train_set, validation_set, quiet=settings.quiet)
     loader = make_loader(
         train_set,
         settings.batch_size,
@@ -160,14 +166,26 @@ def make_data(
     return Data(train_set, validation_set, loader)
 
 
+def open_feature_cache(settings: DataSettings, config: SSAMBAConfig) -> FeatureCache | None:
+    """The feature cache that was asked for, with what a model of this configuration reads."""
+    if settings.feature_cache is None:
+        return None
+    return FeatureCache(settings.feature_cache, config.sample_rate, subtract_mean=config.features == "compat")
+
+
+def say_room(cache: FeatureCache | None, *datasets: AudioDataset | None, quiet: bool) -> None:
+    """Say on stderr how much room the cache takes, and will take when it holds these data sets."""
+    if cache is not None and not quiet and PartialState().is_main_process:
+        say(cache.describe(sum(dataset.durations.sum() for dataset in datasets if dataset)))
+
+
 def measured(settings: TrainingSettings, data: Data) -> dict[str, float]:
     """`mean` and `std` of the log-mel: as set, or measured on the training clips (1000 of them, if there are more)."""
     given = {name: getattr(settings, name) for name in ("mean", "std")}
     if None in given.values():
         chosen = random.Random(settings.seed).sample(range(len(data.train)), min(len(data.train), MEASURED_CLIPS))
-        sample = Manifest([Clip(data.train.clips[index].path) for index in chosen])
-        dataset = AudioDataset(sample, seconds=data.train.seconds, min_seconds=data.train.min_seconds)
-        statistics = dataset_statistics(dataset, num_workers=settings.workers)
+        progress = not settings.quiet and sys.stderr.isatty()
+        statistics = dataset_statistics(data.train.beginnings(), 8, settings.workers, progress, chosen)
         given = {name: getattr(statistics, name) if value is None else value for name, value in given.items()}
     return given
 

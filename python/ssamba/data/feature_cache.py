@@ -1,0 +1,184 @@
+"""Log-mel features of audio files, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from .. import audio, features
+from ..audio import AudioError, read_audio
+from ..checkpoint import save_atomically
+from ..features import FRAME_SHIFT, MEL_BINS, SAMPLE_RATE, frame_count, log_mel
+
+_log = logging.getLogger(__name__)
+_BLOCK = 256  # frames under one checksum: a crop reads and checks only the blocks it touches
+_ROW = 4 * MEL_BINS  # bytes of a frame
+_ABANDONED = 3600.0  # seconds after which an unfinished entry is a killed process's
+
+
+class FeatureCache:
+    """Log-mel of whole files in `folder`, for any number of processes at once; deleting the folder is always safe.
+
+    Entries lie in `folder/log-mel-<version>/`. The version follows from the arguments, from the source text of all code
+    that makes features, and from the releases of the libraries below it, so that none of them can change unnoticed. An
+    entry is made anew when its file has another size or time of change, or when its own checksums are wrong. It is
+    written aside and renamed. Where it cannot be written, a warning is logged once and features are computed each time.
+
+    Args:
+        folder: made if it is not there.
+        sample_rate, subtract_mean: as for `log_mel`; files of another rate are resampled first.
+
+    Raises:
+        ValueError: `folder` is a file, or cannot be made.
+    """
+
+    def __init__(self, folder: str | os.PathLike, sample_rate: int = SAMPLE_RATE, subtract_mean: bool = False):
+        self.sample_rate, self.subtract_mean = sample_rate, subtract_mean
+        self.folder = Path(folder)
+        self.entries = self.folder / f"log-mel-{_version(sample_rate, subtract_mean)}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"feature_cache is {folder}, where there can be no folder: {error.strerror}") from error
+        self._cannot_write = torch.zeros((), dtype=torch.bool).share_memory_()  # one warning for all worker processes
+
+    def read(self, path: str, first: int = 0, frames: int | None = None) -> Tensor:
+        """Frames `first` .. `first + frames` (None: to the end) of the log-mel of a file, (T, 128) float32.
+
+        They are those of the whole file, so those of the same part of its sound; a file that ends earlier gives fewer.
+
+        Raises:
+            AudioError: as `read_audio` of the whole file, or if it is shorter than one frame.
+        """
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise AudioError(path, f"cannot be opened: {error.strerror}") from error
+        about = {"path": os.path.abspath(path), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+        entry = self._entry(about["path"])
+        try:
+            if (kept := _read_entry(entry, about, first, frames)) is not None:
+                return kept
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            _log.warning("feature cache: %s of %s is made anew: %s", entry, path, error)
+        x = self._compute(path)
+        self._keep(entry, about, x)
+        return x[first : None if frames is None else first + frames]
+
+    def describe(self, seconds: float) -> str:
+        """How much room the cache takes, and that `seconds` of audio need; clears away what killed processes left."""
+        sizes = {version: sum(_sizes(version)) for version in sorted(self.folder.glob("log-mel-*"))}
+        held = sizes.pop(self.entries, 0)
+        needed = int(seconds * SAMPLE_RATE / FRAME_SHIFT) * _ROW
+        free = shutil.disk_usage(self.folder).free
+        text = f"feature cache {self.folder}: {_in_words(held)} in it, {_in_words(needed)} needed for these clips, "
+        text += f"{_in_words(free)} free"
+        if sizes:
+            text += f"; {_in_words(sum(sizes.values()))} more of other settings or versions, which you may delete: "
+            text += " ".join(map(str, sizes))
+        return text
+
+    def _entry(self, path: str) -> Path:
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
+        return self.entries / name[:2] / f"{name[2:]}.f32"
+
+    def _compute(self, path: str) -> Tensor:
+        wave = read_audio(path, self.sample_rate)
+        if frame_count(len(wave), self.sample_rate) == 0:
+            raise AudioError(path, f"is too short: {len(wave) / self.sample_rate:.3g} s, a frame takes 0.025 s")
+        return log_mel(wave, self.sample_rate, subtract_mean=self.subtract_mean)[0]
+
+    def _keep(self, entry: Path, about: dict[str, Any], x: Tensor) -> None:
+        if self._cannot_write:
+            return
+        try:
+            save_atomically(entry, lambda aside: _write_entry(aside, about, x), durable=False)
+        except OSError as error:
+            self._cannot_write.fill_(True)
+            _log.warning(
+                "feature cache: cannot write to %s (%s); what is not in it is computed each time",
+                self.folder,
+                error.strerror,
+            )
+
+
+def _version(*settings: Any) -> str:
+    """A hash of everything but the file that decides what an entry holds."""
+    digest = hashlib.sha256(json.dumps([*settings, torch.__version__, soxr.__version__]).encode())
+    digest.update(soundfile.__libsndfile_version__.encode())
+    for source in (audio.__file__, features.__file__, __file__):
+        digest.update(Path(source).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+# An entry: a line with the checksum of its JSON and the JSON, then the frames, 128 float32 each.
+
+
+def _write_entry(target: Path, about: dict[str, Any], x: Tensor) -> None:
+    header = json.dumps({**about, "frames": len(x), "crc32": _checksums(x)}).encode()
+    with target.open("wb") as file:
+        file.write(b"%08x %b\n" % (zlib.crc32(header), header))
+        file.write(x.numpy())
+
+
+def _read_entry(entry: Path, about: dict[str, Any], first: int, frames: int | None) -> Tensor | None:
+    """Frames of an entry, None if it is of another state of the file; OSError, or ValueError if it is damaged."""
+    with entry.open("rb") as file:
+        checksum, _, text = file.readline().rstrip(b"\n").partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(text):
+            raise ValueError("its header is damaged")
+        header = json.loads(text)
+        if any(header[name] != value for name, value in about.items()):
+            return None
+        last = header["frames"] if frames is None else min(first + frames, header["frames"])
+        begin, end = first // _BLOCK, math.ceil(last / _BLOCK)
+        rows = torch.empty(max(0, min(end * _BLOCK, header["frames"]) - begin * _BLOCK), MEL_BINS)
+        file.seek(begin * _BLOCK * _ROW, os.SEEK_CUR)
+        if file.readinto(rows.numpy()) != rows.nbytes:
+            raise ValueError("it is cut short")
+    if _checksums(rows) != header["crc32"][begin:end]:
+        raise ValueError("a checksum is wrong")
+    return rows[first - begin * _BLOCK : max(first, last) - begin * _BLOCK]
+
+
+def _checksums(rows: Tensor) -> list[int]:
+    return [zlib.crc32(block.numpy()) for block in rows.split(_BLOCK)] if len(rows) else []
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Sizes of the entries in a folder; unfinished ones that nobody writes any more are removed."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            try:
+                found = path.stat()
+                if name.endswith(".part") and time.time() - found.st_mtime > _ABANDONED:
+                    path.unlink()
+                else:
+                    yield found.st_size
+            except OSError:  # another process renamed or removed it, or we may not
+                continue
+
+
+def _in_words(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
