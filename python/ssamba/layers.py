@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .config import SSAMBAConfig
 from .mixing import convolve_and_scan, mix
 from .packing import pack
+from .quantization import Int8Linear
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4  # range of the step sizes at initialisation
 
@@ -105,6 +106,12 @@ class BidirectionalMamba(nn.Module):
     def multiplies_plainly(self) -> bool:
         """Whether in_proj and out_proj are matrices, not modules that were put in their place."""
         return type(self.in_proj) is nn.Linear and type(self.out_proj) is nn.Linear
+
+    @property
+    def multiplies_in_parts(self) -> bool:
+        """Whether `parts` has the products: as above, or with an in_proj that multiplies in int8."""
+        in_int8 = isinstance(self.in_proj, Int8Linear) and self.in_proj.packed is not None
+        return (type(self.in_proj) is nn.Linear or in_int8) and type(self.out_proj) is nn.Linear
 
     def directions(self, swap: bool = False) -> tuple[Direction, Direction]:
         """Forward in time first; the other way round if swapped."""

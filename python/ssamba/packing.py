@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from .mixing import MixerWeights
@@ -20,16 +20,17 @@ def pack(
 ) -> MixerWeights:
     """Weights of mixers side by side; `swaps` says which of them read reversed time. Differentiable.
 
-    With `norms`, one for each mixer, their affine maps are folded into the input matrices. in_proj and out_proj are
-    left out if other modules stand in their place.
+    With `norms`, one for each mixer, their affine maps are folded into the input matrices. in_proj or out_proj is left
+    out if another module stands in its place.
     """
     like = mixers[0].x_proj.weight
     wide, product = torch.promote_types(like.dtype, torch.float32), product_dtype(like)
     in_proj = in_bias = out_proj = None
-    if all(mixer.multiplies_plainly for mixer in mixers):
+    if all(type(mixer.in_proj) is nn.Linear for mixer in mixers):
         in_proj = torch.stack([mixer.in_proj.weight.unflatten(0, (2, -1)) for mixer in mixers], dim=1)  # (2, G, E, D)
+    if all(type(mixer.out_proj) is nn.Linear for mixer in mixers):
         out_proj = torch.stack([mixer.out_proj.weight for mixer in mixers], dim=1).to(product) / 2
-    if norms is not None:
+    if norms is not None and in_proj is not None:
         if norms[0].bias is not None:
             biases = torch.stack([norm.bias for norm in norms]).to(wide)  # (G, D)
             in_bias = torch.matmul(in_proj.to(wide), biases.unsqueeze(-1)).squeeze(-1).to(product)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,9 @@ from ssamba_ops import causal_conv1d, scan_part
 from .memory import keep_a_little_freed_memory
 from .mixing import MixerWeights
 from .products import Product
+
+if TYPE_CHECKING:
+    from .layers import Layer
 
 
 def rows_at_once() -> int:
@@ -31,8 +34,8 @@ def rows_at_once() -> int:
 class PartMixer(NamedTuple):
     """One mixer, its large matrices ready to multiply. The first axis, or the place in a pair, is the direction."""
 
-    x_in: Product
-    z_in: Product
+    x_in: Callable[[Tensor], Tensor]
+    z_in: Callable[[Tensor], Tensor]
     conv: Tensor  # (2, E, W)
     conv_bias: Tensor  # (2, E)
     x_proj: tuple[Product, Product]
@@ -45,13 +48,13 @@ class PartMixer(NamedTuple):
     splits: tuple[int, int, int, int]  # of what x_proj gives: time step rank, states, states, nothing
 
 
-def part_mixer(w: MixerWeights, index: int) -> PartMixer:
-    """Mixer `index` of those side by side."""
+def part_mixer(w: MixerWeights, index: int, layer: Layer) -> PartMixer:
+    """Mixer `index` of those side by side, which is that of `layer`."""
     unused = -w.x_proj.shape[2] % 16  # whole vectors multiply faster
-    x_bias, z_bias = (None, None) if w.in_bias is None else w.in_bias[:, index]
+    x_in, z_in = _in_products(w, index, layer)
     return PartMixer(
-        x_in=Product(w.in_proj[0, index], x_bias),
-        z_in=Product(w.in_proj[1, index], z_bias),
+        x_in=x_in,
+        z_in=z_in,
         conv=w.conv[:, index],
         conv_bias=w.conv_bias[:, index],
         x_proj=tuple(Product(F.pad(matrix, (0, 0, 0, unused))) for matrix in w.x_proj[:, index]),
@@ -63,6 +66,14 @@ def part_mixer(w: MixerWeights, index: int) -> PartMixer:
         dtype=w.out_proj.dtype,
         splits=(w.time_step_rank, w.state_size, w.state_size, unused),
     )
+
+
+def _in_products(w: MixerWeights, index: int, layer: Layer) -> tuple[Callable[[Tensor], Tensor], ...]:
+    """From normalised tokens to x and to z."""
+    if w.in_proj is not None:
+        biases = (None, None) if w.in_bias is None else w.in_bias[:, index]
+        return tuple(map(Product, w.in_proj[:, index], biases))
+    return layer.mixer.in_proj.halves()  # in int8, behind a norm without affine map
 
 
 def cut(length: int, longest: int, shortest: int = 1) -> list[slice]:

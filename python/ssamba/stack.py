@@ -49,9 +49,9 @@ class Stack(nn.ModuleList):
 
     def _infer(self, s: Tensor, lengths: Tensor | None, wanted: Collection[int]) -> tuple[Tensor, dict[int, Tensor]]:
         """As `forward`, without gradient and on kept weights."""
-        plain = all(layer.mixer.multiplies_plainly for layer in self)
-        if plain and s.device.type == "cpu":
+        if s.device.type == "cpu" and all(layer.mixer.multiplies_in_parts for layer in self):
             return self._infer_in_parts(s, lengths, wanted)
+        plain = all(layer.mixer.multiplies_plainly for layer in self)
         states = {}
         for index in range(0, len(self), self.together):
             layers = self._reading_together(index)
@@ -73,7 +73,8 @@ class Stack(nn.ModuleList):
         return s, {i: states[index] for i, index in last.items()}
 
     def _steps(self, index: int) -> list[parts.Step]:
-        mixers = self._keep("parts", index, lambda w: [parts.part_mixer(w, g) for g in range(w.layers)])
+        layers = self._reading_together(index)
+        mixers = self._keep("parts", index, lambda w: [parts.part_mixer(w, g, layers[g]) for g in range(w.layers)])
         first, *others = mixers
         normalise = self[index].norm.normalise
         return [parts.Step(first, normalise, self.together), *(parts.Step(mixer, None, 1) for mixer in others)]

@@ -23,7 +23,7 @@ def test_linear(noise, kind, bias):
     torch.manual_seed(0)
     linear, x = nn.Linear(24, 10, bias=bias), noise(2, 7, 24)
     with torch.no_grad():
-        found = Int8Linear(linear, kind)(x)
+        found = Int8Linear(linear.weight, linear.bias, kind)(x)
         weight = rounded(linear.weight, 127, dim=1)
         exact = nn.functional.linear(x, weight, linear.bias)
         if kind == "weight_only":
@@ -57,6 +57,18 @@ def test_model(make_model, noise, kind, layout):
         )
         model.load_state_dict(before)
         assert torch.equal(model.encode(x), wanted)
+
+
+@KINDS
+@pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
+def test_norms_with_affine_maps(make_model, noise, kind, norm):
+    model, x = make_model(depth=4, norm=norm), noise(2, 130, 128)
+    with torch.no_grad():
+        for layer in model.layers:
+            for parameter in layer.norm.parameters():
+                parameter.copy_(1 + 0.3 * torch.randn_like(parameter))
+        found, wanted = quantize_int8(model, kind).encode(x), model.encode(x)
+    assert 0 < (found - wanted).abs().mean() < 0.02
 
 
 def test_wrong_use(make_model):
