@@ -112,9 +112,12 @@ def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> No
     u, delta, A, B, C, D, z, delta_bias, ctx.delta_softplus, lengths = inputs
     ctx.save_for_backward(output[1], u, delta, A, B, C, D, z, delta_bias, lengths)
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # or autograd fills a gradient of checkpoints with zeros
 
 
-def _backward(ctx: Any, dout: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, dout: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+    if dout is None:
+        return (None,) * 10
     checkpoints, u, delta, A, B, C, D, z, delta_bias, lengths = ctx.saved_tensors
     du, ddelta, dA, dB, dC, dD, dz, ddelta_bias = torch.ops.ssamba.bi_scan_backward(
         dout, checkpoints, u, delta, A, B, C, D, z, delta_bias, ctx.delta_softplus, lengths

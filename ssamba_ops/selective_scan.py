@@ -168,10 +168,13 @@ def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor
     u, delta, A, B, C, D, z, delta_bias, ctx.delta_softplus, initial_state, ctx.reverse, lengths = inputs
     ctx.save_for_backward(output[2], u, delta, A, B, C, D, z, delta_bias, initial_state, lengths)
     ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)  # or autograd fills a gradient of checkpoints with zeros
 
 
-def _backward(ctx: Any, dout: Tensor, dlast_state: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, dout: Tensor | None, dlast_state: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
     checkpoints, u, delta, A, B, C, D, z, delta_bias, initial_state, lengths = ctx.saved_tensors
+    dout = torch.zeros_like(u) if dout is None else dout
+    dlast_state = A.new_zeros(u.shape[0], *A.shape) if dlast_state is None else dlast_state
     du, ddelta, dA, dB, dC, dD, dz, ddelta_bias, dinitial_state = torch.ops.ssamba.selective_scan_backward(
         dout,
         dlast_state,
