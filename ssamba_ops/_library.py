@@ -8,6 +8,9 @@ from pathlib import Path
 
 import torch
 
+from ssamba_ops import device_check
+from ssamba_ops.selftest import cuda_selftest
+
 HERE = Path(__file__).parent
 ADVICE = "Reinstall it with `pip install .` in a clone (or `pip install ssamba`), which compiles it for this machine."
 CUDA_ADVICE = "Reinstall with `SSAMBA_CUDA=1 pip install .` in a clone, which needs nvcc."
@@ -47,6 +50,7 @@ def _load_cuda() -> str | None:
         why = f"the library of CUDA kernels {path} does not load ({error}). {CUDA_ADVICE}"
         warnings.warn(f"ssamba_ops runs on the CPU only: {why}", stacklevel=2)
         return why
+    device_check.install(ctypes.CDLL(str(path)), device_check.DeviceCheck(cuda_selftest))
     return None
 
 

@@ -38,7 +38,7 @@ struct CpuConv {
   }
 
   Tensor sum(const Tensor& partials, std::initializer_list<int64_t> shape) const {
-    return sum_partials(partials, partials.size(0), shape);
+    return sum_partials(partials, shape);
   }
 
  private:

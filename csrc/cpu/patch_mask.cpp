@@ -33,7 +33,7 @@ struct CpuPatchMask {
   }
 
   Tensor sum(const Tensor& partials, std::initializer_list<int64_t> shape) const {
-    return sum_partials(partials, partials.size(0), shape);
+    return sum_partials(partials, shape);
   }
 
  private:

@@ -6,6 +6,7 @@
 #include "../scan_ops.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "sum_partials.h"
 
 namespace ssamba {
 namespace {
@@ -41,8 +42,7 @@ struct CpuScan {
   }
 
   Tensor sum(const Tensor& partials, std::initializer_list<int64_t> shape) const {
-    const int64_t axis = 0;
-    return torch::stable::reshape(torch::stable::sum(partials, {{&axis, 1}}, false), {shape.begin(), shape.size()});
+    return sum_partials(partials, shape);
   }
 };
 

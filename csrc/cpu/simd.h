@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "../dtype.h"
+#include "../logarithms.h"
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -58,18 +59,6 @@ using Half = _Float16;
 struct Bfloat16 {
   uint16_t bits;
 };
-
-template <typename in_t>
-struct AccOf {
-  using type = float;
-};
-template <>
-struct AccOf<double> {
-  using type = double;
-};
-// The type that sums and states are kept in.
-template <typename in_t>
-using Acc = typename AccOf<in_t>::type;
 
 template <typename in_t>
 struct Type {
@@ -190,11 +179,6 @@ inline T horizontal_sum(Vec<T> v) {
   return sum;
 }
 
-template <typename T>
-constexpr T kLog2E = T(1.44269504088896340736);
-template <typename T>
-constexpr T kLn2 = T(0.69314718055994530942);
-
 // 2^x for float: 2^floor(x) times a degree-5 minimax polynomial (relative error 9e-8, exact at both ends).
 inline Vec<float> exp2(Vec<float> x) {
 #if defined(__AVX512F__)
@@ -243,20 +227,6 @@ inline Vec<T> exp(Vec<T> x) {
 template <typename T>
 inline Vec<T> sigmoid(Vec<T> x) {
   return T(1) / (T(1) + exp<T>(-x));
-}
-
-// log(1 + e) for e in [0, 1].
-inline Vec<float> log1p_unit(Vec<float> e) {
-  Vec<float> p = broadcast(0.00523266577f);
-  p = p * e - 0.0295051319f;
-  p = p * e + 0.0782257917f;
-  p = p * e - 0.136632337f;
-  p = p * e + 0.191060020f;
-  p = p * e - 0.248429813f;
-  p = p * e + 0.333190968f;
-  p = p * e - 0.499994931f;
-  p = p * e + 0.99999997f;
-  return p * e;
 }
 
 inline Vec<double> log1p_unit(Vec<double> e) {

@@ -1,7 +1,9 @@
-// Where a tensor's kernels run: makes its device current, and knows the stream that torch works on there.
+// Where a tensor's kernels run: makes its device current unless kernels are wrong there, and knows the stream that
+// torch works on.
 #pragma once
 
 #include "../tensor.h"
+#include "device_check.h"
 #include "launch.cuh"
 
 #if !defined(SSAMBA_SIMT)
@@ -15,7 +17,7 @@ namespace ssamba {
 
 class OnDevice {
  public:
-  explicit OnDevice(const Tensor&) {}
+  explicit OnDevice(const Tensor&) { check_device_is_right(0); }
   Stream stream() const { return {}; }
 };
 
@@ -37,7 +39,9 @@ inline Stream current_stream(int32_t device) {
 
 class OnDevice {
  public:
-  explicit OnDevice(const Tensor& x) : guard_(x.get_device_index()), stream_(current_stream(x.get_device_index())) {}
+  explicit OnDevice(const Tensor& x) : guard_(x.get_device_index()), stream_(current_stream(x.get_device_index())) {
+    check_device_is_right(x.get_device_index());
+  }
   Stream stream() const { return stream_; }
 
  private:

@@ -180,7 +180,7 @@ class CudaPatchMask {
   }
 
   Tensor sum(const Tensor& partials, std::initializer_list<int64_t> shape) const {
-    return sum_partials(partials, partials.size(0), shape, device_.stream());
+    return sum_partials(partials, shape, device_.stream());
   }
 
  private:

@@ -10,7 +10,7 @@
 #include "../selective_scan.h"
 #include "dispatch.h"
 #include "pack_column.cuh"
-#include "scan_lanes.h"
+#include "scan_blocks.h"
 #include "scan_math.cuh"
 
 namespace ssamba {

@@ -16,10 +16,11 @@
 namespace ssamba {
 namespace {
 
-constexpr int kThreads = 128;  // of one direction
-constexpr LaneCost kCosts[] = {{4, 600}, {8, 820}, {16, 1300}};
-constexpr int kLanesOfManyBlocks = 8;  // where there are more states than a block has
-constexpr int kDoubleLanes = 16;
+// Of the blocks that the shape chooses from.
+template <int number>
+using Candidate = ScanLayout<kBackwardBlocks[number].lanes, kBackwardBlocks[number].threads>;
+using ManyBlocks = ScanLayout<8, 128>;  // where there are more states than a block has
+using OfDouble = ScanLayout<16, 128>;
 
 // What the direction that comes first leaves for the other, acc (B, L, D), may lie in dz and du. Gradients of blocks of
 // states that are not being walked wait in the rest.
@@ -98,7 +99,7 @@ __device__ __forceinline__ void store_channel_sums(void* to, const acc_t (&turns
 
 // kOneBlock: there are no more states than a block has.
 template <typename in_t, class Layout, bool kOneBlock>
-__global__ void __launch_bounds__(2 * Layout::kThreads, 1)
+__global__ void __launch_bounds__(2 * Layout::kThreads, 128 / Layout::kThreads)
     selective_scan_backward_kernel(const ScanBackwardArgs args, const Scratch scratch) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
@@ -218,18 +219,21 @@ int64_t partial_du_elements(const ScanBackwardArgs& args) {
   return args.shared_u && !is_wide(args) ? args.batch * args.length * args.channels : 0;
 }
 
-template <typename in_t, int kLanes, bool kOneBlock>
-void launch_with_lanes(const ScanBackwardArgs& args, const Scratch& scratch, Stream stream) {
-  using Layout = ScanLayout<kLanes, kThreads>;
+int chosen_candidate(const ScanArgs& args) { return choose_block(args, kBackwardBlocks, multiprocessor_count()); }
+
+template <typename in_t, class Layout, bool kOneBlock>
+void launch_layout(const ScanBackwardArgs& args, const Scratch& scratch, Stream stream) {
   launch(selective_scan_backward_kernel<in_t, Layout, kOneBlock>, dim3(unsigned(scan_blocks(args, Layout::kChannels))),
-         dim3(unsigned(args.directions * kThreads)), sizeof(BackwardShared<Acc<in_t>, Layout>), stream, args, scratch);
+         dim3(unsigned(args.directions * Layout::kThreads)), sizeof(BackwardShared<Acc<in_t>, Layout>), stream, args,
+         scratch);
 }
 
 }  // namespace
 
 int64_t scan_backward_channels(const ScanArgs& args) {
-  if (args.dtype == Dtype::float64) return kThreads / kDoubleLanes;
-  return kThreads / (args.state > kBlockStates ? kLanesOfManyBlocks : choose_lanes(args, kThreads, kCosts));
+  if (args.dtype == Dtype::float64) return OfDouble::kChannels;
+  if (args.state > kBlockStates) return ManyBlocks::kChannels;
+  return kBackwardBlocks[chosen_candidate(args)].channels();
 }
 
 int64_t selective_scan_backward_scratch(const ScanBackwardArgs& args) {
@@ -245,14 +249,15 @@ void launch_selective_scan_backward(const ScanBackwardArgs& args, void* scratch,
     const bool wide = is_wide(args);
     const Scratch parts{wide ? args.dz.data : y, wide ? args.du.data : du, du + partial_du_elements(args)};
     if constexpr (sizeof(in_t) == sizeof(double)) {
-      if (one_block) return launch_with_lanes<in_t, kDoubleLanes, true>(args, parts, stream);
-      launch_with_lanes<in_t, kDoubleLanes, false>(args, parts, stream);
+      if (one_block) return launch_layout<in_t, OfDouble, true>(args, parts, stream);
+      launch_layout<in_t, OfDouble, false>(args, parts, stream);
     } else {
-      if (!one_block) return launch_with_lanes<in_t, kLanesOfManyBlocks, false>(args, parts, stream);
-      switch (kThreads / args.split_channels) {
-        case 4: return launch_with_lanes<in_t, 4, true>(args, parts, stream);
-        case 8: return launch_with_lanes<in_t, 8, true>(args, parts, stream);
-        default: return launch_with_lanes<in_t, 16, true>(args, parts, stream);
+      if (!one_block) return launch_layout<in_t, ManyBlocks, false>(args, parts, stream);
+      switch (chosen_candidate(args)) {
+        case 0: return launch_layout<in_t, Candidate<0>, true>(args, parts, stream);
+        case 1: return launch_layout<in_t, Candidate<1>, true>(args, parts, stream);
+        case 2: return launch_layout<in_t, Candidate<2>, true>(args, parts, stream);
+        default: return launch_layout<in_t, Candidate<3>, true>(args, parts, stream);
       }
     }
   });

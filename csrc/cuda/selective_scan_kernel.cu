@@ -14,9 +14,8 @@ namespace ssamba {
 
 namespace {
 
-constexpr int kThreads = 64;  // of one direction
-constexpr LaneCost kCosts[] = {{2, 175}, {4, 200}, {8, 310}, {16, 590}};
-constexpr int kLanesOfManyBlocks = 8;  // where there are more states than a block has
+constexpr int kThreads = kForwardBlocks[0].threads;  // of one direction
+constexpr int kLanesOfManyBlocks = 8;                // where there are more states than a block has
 constexpr int kDoubleLanes = 16;
 
 struct Scratch {
@@ -202,7 +201,8 @@ int64_t partial_elements(const ScanForwardArgs& args) {
 
 int forward_lanes(const ScanArgs& args) {
   if (args.dtype == Dtype::float64) return kDoubleLanes;
-  return args.state > kBlockStates ? kLanesOfManyBlocks : choose_lanes(args, kThreads, kCosts);
+  return args.state > kBlockStates ? kLanesOfManyBlocks
+                                   : kForwardBlocks[choose_block(args, kForwardBlocks, multiprocessor_count())].lanes;
 }
 
 template <typename in_t, int kLanes, bool kOneBlock>
@@ -232,8 +232,7 @@ void launch_selective_scan(const ScanForwardArgs& args, void* scratch, Stream st
       switch (forward_lanes(args)) {
         case 2: return launch_with_lanes<in_t, 2, true>(args, parts, stream);
         case 4: return launch_with_lanes<in_t, 4, true>(args, parts, stream);
-        case 8: return launch_with_lanes<in_t, 8, true>(args, parts, stream);
-        default: return launch_with_lanes<in_t, 16, true>(args, parts, stream);
+        default: return launch_with_lanes<in_t, 8, true>(args, parts, stream);
       }
     }
   });

@@ -50,8 +50,9 @@ void launch_sum_partials(const void* partials, int64_t count, int64_t size, void
 }  // namespace
 
 // partials (count, ...), accumulators -> their sum over the first axis, in the given shape.
-inline Tensor sum_partials(const Tensor& partials, int64_t count, std::initializer_list<int64_t> shape, Stream stream) {
+inline Tensor sum_partials(const Tensor& partials, std::initializer_list<int64_t> shape, Stream stream) {
   Tensor out = empty(shape, partials.scalar_type(), partials);
+  const int64_t count = partials.size(0);
   if (partials.scalar_type() == ScalarType::Double)
     launch_sum_partials<double>(partials.const_data_ptr(), count, out.numel(), out.mutable_data_ptr(), stream);
   else

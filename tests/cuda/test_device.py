@@ -3,6 +3,9 @@ in tests/ops, which `pytest -m cuda` runs on the device as well."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -55,6 +58,16 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
 def test_selftest_passes_on_every_gpu():
     for index in range(torch.cuda.device_count()):
         assert [check for check in cuda_selftest(index) if not check.passed] == []
+
+
+def test_the_first_op_of_a_process_is_refused_where_the_selftest_fails():
+    code = (
+        "import torch, ssamba_ops; from ssamba_ops import selftest; selftest.TOLERANCE = -1.0; "
+        "x = torch.ones(1, 2, 3, device='cuda'); ssamba_ops.causal_conv1d(x, torch.ones(3, 2, device='cuda'))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "on cuda:0, so no op runs on this GPU" in run.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("op", OPS)

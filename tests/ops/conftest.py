@@ -43,7 +43,7 @@ def poisoned_outputs():
 @pytest.fixture(scope="session")
 def emulated_gpu():
     library = emulator.load()
-    with emulator.emulated(machines.KERNELS):
+    with emulator.emulated():
         yield library
 
 

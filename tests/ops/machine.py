@@ -18,10 +18,6 @@ import emulator
 import ssamba_ops
 from ssamba_ops._library import cuda_problem
 
-OPS = ("bi_scan", "selective_scan", "causal_conv1d", "bi_conv1d", "patch_mask")
-KERNELS = [name for op in OPS for name in (op, f"{op}_backward")]
-KERNELS += ["bi_scan_forward", "selective_scan_forward", "sample_patch_mask.like"]
-
 _device = torch.device("cpu")
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # (B, L, D, N, G). Tiles are 32 tokens, vectors 2 to 16 channels, states go in blocks of 16, 8, 4 and 1. On a GPU tiles
-# are 16 tokens, and the channels, with their number of clips, decide how many lanes share a channel.
+# are 16 tokens, and clips and channels decide on the block: the last three come to each of them.
 SIZES = [
     (0, 5, 4, 16, 1),
     (2, 0, 4, 16, 1),
@@ -22,7 +22,7 @@ SIZES = [
     (1, 7, 130, 5, 1),
     (1, 40, 6, 256, 1),
     (2, 18, 8, 16, 1),
-    (2, 18, 16, 16, 1),
+    (4, 18, 16, 16, 1),
     (2, 18, 64, 16, 1),
 ]
 OPTIONS = list(itertools.product([False, True], repeat=3))  # D, z, delta_bias; softplus goes with delta_bias

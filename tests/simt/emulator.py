@@ -13,6 +13,12 @@ import torch
 from ssamba_ops.selective_scan import CHECKPOINT_TOKENS
 
 LIBRARY = os.environ.get("SSAMBA_SIMT")  # set by run.sh
+KERNELS = [
+    f"{op}{suffix}"
+    for op in ("bi_scan", "selective_scan", "causal_conv1d", "bi_conv1d", "patch_mask")
+    for suffix in ("", "_backward")
+]
+KERNELS += ["bi_scan_forward", "selective_scan_forward", "sample_patch_mask.like"]
 SEEDS = (0, 1, 2)  # an even seed lets all threads advance together, an odd one lets warps run ahead
 
 
@@ -24,12 +30,12 @@ def load() -> ctypes.CDLL:
 
 
 @contextlib.contextmanager
-def emulated(ops: list[str]) -> Iterator[None]:
-    """Within the block `torch.ops.ssamba.<op>` is `torch.ops.ssamba_simt.<op>` for CPU tensors; the rest stays."""
+def emulated() -> Iterator[None]:
+    """Within the block `torch.ops.ssamba.<op>` is `torch.ops.ssamba_simt.<op>` for CPU tensors."""
     library = torch.library.Library("ssamba", "IMPL", "CPU")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Warning only once for all operators")
-        for op in ops:
+        for op in KERNELS:
             packet, _, overload = op.partition(".")
             kernel = getattr(getattr(torch.ops.ssamba_simt, packet), overload or "default")
             library.impl(op, kernel, allow_override=True)
