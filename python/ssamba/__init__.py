@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .config import SSAMBAConfig
     from .features import log_mel
+    from .memory import keep_freed_memory
     from .model import SSAMBA
     from .objectives import PretrainOutput
     from .quantization import quantize_int8
 
-__all__ = ["SSAMBA", "PretrainOutput", "SSAMBAConfig", "__version__", "log_mel", "quantize_int8"]
+__all__ = [
+    "SSAMBA",
+    "PretrainOutput",
+    "SSAMBAConfig",
+    "__version__",
+    "keep_freed_memory",
+    "log_mel",
+    "quantize_int8",
+]
 
 _HOMES = {
     "SSAMBA": "model",
     "SSAMBAConfig": "config",
     "log_mel": "features",
     "PretrainOutput": "objectives",
+    "keep_freed_memory": "memory",
     "quantize_int8": "quantization",
 }
 
