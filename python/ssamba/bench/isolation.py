@@ -15,7 +15,8 @@ from typing import Any
 
 from .case import Case
 
-ROUNDS, SECONDS = 15, 1.5  # of a case: as many rounds as fit
+ROUNDS, SECONDS = 15, 1.5  # of a case: as many rounds as fit, at least one
+COLD = 15.0  # seconds of the first round from which on it is the only one
 MEMORY_SHARE = 0.7  # of what is free may be used; beyond, an allocation fails and nothing else suffers
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["ssamba.bench.workloads"])
@@ -73,7 +74,7 @@ def _figures(case: Case, finish: Callable[[], None]) -> dict[str, Any]:
     work = make_work(case)
     with work.resources:
         times = [_timed(work.run, finish)]
-        if times[0] < SECONDS:  # the first round warmed up
+        if times[0] < COLD:  # the first round warmed up
             rounds = max(1, min(ROUNDS, int(SECONDS / times[0])))
             times = [_timed(work.run, finish) for _ in range(rounds)]
         peak = peak_bytes(case.device) - before
