@@ -1,6 +1,6 @@
 """Accuracy beside speed of a fine-tuned model in float32, bfloat16 and int8 on the CPU.
 
-python benchmarks/low_precision.py --checkpoint runs/demo/finetune --data runs/demo/test.csv
+python benchmarks/low_precision.py --checkpoint runs/demo/seed-0/finetune --data runs/demo/words/test
 """
 
 from __future__ import annotations
