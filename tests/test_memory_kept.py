@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from ssamba.memory import keep_a_little_freed_memory
 
 FAULTS = """
 import resource, sys, torch
@@ -33,3 +36,9 @@ def test_freed_memory_is_used_again(kept):
     """Blocks of 1 to 7.25 MB: 106,000 pages in all, 1,900 the largest."""
     assert faults("nothing") > 80_000
     assert faults(kept) < 10_000
+
+
+def test_once_is_enough(monkeypatch):
+    keep_a_little_freed_memory()
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: pytest.fail("allocated again"))
+    keep_a_little_freed_memory()

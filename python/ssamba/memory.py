@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from functools import cache
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGEST = 32 << 20  # glibc's upper bound for what it keeps at all
@@ -24,11 +25,12 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
+@cache  # with deterministic algorithms, torch fills what it allocates, which takes 8 ms here
 def keep_a_little_freed_memory() -> None:
     """Makes glibc keep up to 64 MB of freed memory, unless its thresholds were set by someone.
 
-    It does so by itself once an allocation of nearly 32 MB has been freed; this one's pages are never touched.
+    It does so by itself once an allocation of nearly 32 MB has been freed; this one's pages are not touched.
     """
     import torch  # the command line calls the function above before it needs torch
 
-    torch.empty(_LARGEST - (1 << 20), dtype=torch.uint8)
+    torch.empty(_LARGEST - (1 << 20), dtype=torch.uint8, device="cpu")

@@ -25,6 +25,7 @@ CASES = [
     ("--colour", "unknown argument --colour; see ssamba --help"),
     ("pretrain", "missing: --data, --out"),
     ("pretrain --data {clips} --out {tmp}/o --batchsize 3", "unknown argument --batchsize; did you mean --batch-size"),
+    ("convert {pre} --out {tmp}/o", "unknown argument --out; see ssamba convert --help"),
     ("pretrain --data {clips} --out {tmp}/o --batch-size many", "batch_size is 'many', expected a whole number"),
     ("pretrain --data {clips} --out {tmp}/o --size huge", "size is 'huge', expected one of: tiny, small, base"),
     ("pretrain --data {clips} --out {tmp}/o --precision fp16 --device cpu", "precision fp16 needs a GPU"),

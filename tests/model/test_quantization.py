@@ -76,3 +76,11 @@ def test_wrong_use(make_model):
         quantize_int8(make_model(), "int4")
     with pytest.raises(ValueError, match=r"the model is torch.float64 on cpu; give a float32 model"):
         quantize_int8(make_model(torch.float64))
+
+
+@KINDS
+def test_nothing_is_saved(make_model, kind, tmp_path):
+    """A directory of it would lack the matrices."""
+    with pytest.raises(NotImplementedError, match="save the model that quantize_int8 copied"):
+        quantize_int8(make_model(), kind).save_pretrained(tmp_path / "int8")
+    assert not (tmp_path / "int8").exists()

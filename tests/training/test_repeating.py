@@ -145,7 +145,9 @@ def test_refusals(done, prepared, tones, tmp_path):
         repeat(settings_of(prepared, tones))
     with pytest.raises(ValueError, match="there is no fold 1; there are: a, b"):
         repeat(settings_of(prepared, tmp_path / "run", folds=("1",)))
-    with pytest.raises(ValueError, match="was not made by ssamba prepare; to test on clips of your own, give test"):
+    with pytest.raises(
+        ValueError, match="was not made by ssamba prepare; to test on clips of your own, give them as test"
+    ):
         repeat(settings_of(tones, tmp_path / "run"))
     with pytest.raises(ValueError, match="has its own validation; leave validation out"):
         repeat(settings_of(prepared, tmp_path / "run", validation=str(tones)))

@@ -21,8 +21,9 @@ class UsageError(Exception):
     @classmethod
     def unknown(cls, what: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
         """Unknown name, with the nearest known one."""
-        nearest = difflib.get_close_matches(name, list(known), n=1)
-        parts = [f"unknown {what} {name}", f"did you mean {nearest[0]}?" if nearest else "", hint]
+        bare = {option.lstrip("-"): option for option in known}  # dashes are alike in all of them
+        nearest = difflib.get_close_matches(name.lstrip("-"), bare, n=1)
+        parts = [f"unknown {what} {name}", f"did you mean {bare[nearest[0]]}?" if nearest else "", hint]
         return cls("; ".join(part for part in parts if part))
 
 

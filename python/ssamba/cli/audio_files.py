@@ -11,6 +11,8 @@ import numpy as np
 from ..audio import AudioError, read_audio
 from ..data.manifest import AUDIO_SUFFIXES
 
+_SAMPLES_TOGETHER = 1 << 25  # 35 minutes at 16 kHz; with their log-mel about half a GB
+
 
 def audio_files(paths: tuple[str, ...]) -> list[str]:
     """Files among `paths`, and all audio files below the folders among them, sorted, each once.
@@ -52,14 +54,18 @@ class AudioReader:
             return None
 
     def batches(self, files: Iterable[str], batch_size: int) -> Iterator[tuple[list[str], np.ndarray]]:
-        """(paths, waves (B, samples)) of consecutive files of equal length, at most `batch_size` together."""
+        """(paths, waves (B, samples)) of consecutive files of equal length, at most `batch_size` together.
+
+        Of long files fewer, for memory.
+        """
         paths: list[str] = []
         waves: list[np.ndarray] = []
         for path in files:
             wave = self.read(path)
             if wave is None:
                 continue
-            if waves and (len(waves) == batch_size or len(wave) != len(waves[0])):
+            together = min(batch_size, max(1, _SAMPLES_TOGETHER // len(wave)))
+            if waves and (len(waves) >= together or len(wave) != len(waves[0])):
                 yield paths, np.stack(waves)
                 paths, waves = [], []
             paths.append(path)

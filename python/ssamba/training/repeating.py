@@ -75,7 +75,9 @@ def _folds(settings: RepeatSettings) -> tuple[dict[str, dict[str, str]], str | N
         parts = {"train": settings.data, "validation": settings.validation, "test": settings.test}
         splits = Splits("", {"1": {part: path for part, path in parts.items() if path}}, settings.label_csv)
     elif not os.path.isfile(os.path.join(settings.data, SPLITS_FILE)):
-        raise ValueError(f"{settings.data} was not made by ssamba prepare; to test on clips of your own, give test")
+        raise ValueError(
+            f"{settings.data} was not made by ssamba prepare; to test on clips of your own, give them as test (--test)"
+        )
     else:
         for name in ("validation", "label_csv"):
             if getattr(settings, name) is not None:
