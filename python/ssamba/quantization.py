@@ -58,8 +58,8 @@ def quantize_int8(model: SSAMBA, kind: Literal["dynamic", "weight_only"] = "dyna
     """A copy of a float32 model on the CPU with every mixer's in_proj and, for "weight_only", out_proj in int8.
 
     in_proj is half of the multiplications, and its input is normalised. The input of out_proj has outliers: multiplied
-    in int8 it changed 4 % of a classifier's answers, in_proj none. The copy is in evaluation mode; it cannot be trained,
-    and saving it raises NotImplementedError. Raises ValueError for an unknown kind or another dtype or device,
+    in int8 it changed 4 % of a classifier's answers, in_proj none. The copy is in evaluation mode; it cannot be trained
+    or saved (NotImplementedError). Raises ValueError for an unknown kind or another dtype or device,
     NotImplementedError where torch has no int8 products.
     """
     if kind not in ("dynamic", "weight_only"):
