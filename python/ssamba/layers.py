@@ -104,17 +104,27 @@ class BidirectionalMamba(nn.Module):
 
     @property
     def multiplies_plainly(self) -> bool:
-        """Whether in_proj and out_proj are matrices, not modules that were put in their place."""
-        return type(self.in_proj) is nn.Linear and type(self.out_proj) is nn.Linear
+        """Whether in_proj and out_proj are matrices, not modules that were put in their place or are watched."""
+        return _bare(self.in_proj, nn.Linear) and _bare(self.out_proj, nn.Linear)
 
     @property
-    def multiplies_in_parts(self) -> bool:
-        """Whether `parts` has the products: as above, or with an in_proj that multiplies in int8."""
-        in_int8 = isinstance(self.in_proj, Int8Linear) and self.in_proj.packed is not None
-        return (type(self.in_proj) is nn.Linear or in_int8) and type(self.out_proj) is nn.Linear
+    def multiplies_in_int8(self) -> bool:
+        """Whether in_proj is a matrix that multiplies in int8, and out_proj a plain one."""
+        in_int8 = _bare(self.in_proj, Int8Linear) and self.in_proj.packed is not None
+        return in_int8 and _bare(self.out_proj, nn.Linear)
 
     def directions(self, swap: bool = False) -> tuple[Direction, Direction]:
-        """Forward in time first; the other way round if swapped."""
+        """Forward in time first; the other way round if swapped.
+
+        Raises TypeError for a module that was put in the place of one of these: its weights alone are used.
+        """
+        for name in ("conv1d", "conv1d_b", "x_proj", "x_proj_b", "dt_proj", "dt_proj_b"):
+            module = getattr(self, name)
+            if type(module).forward not in (nn.Linear.forward, nn.Conv1d.forward):
+                raise TypeError(
+                    f"{name} is {type(module).__name__}, which would not be called; only in_proj and out_proj can be "
+                    "replaced, for example by adapters"
+                )
         forward = (self.conv1d, self.x_proj, self.dt_proj, self.A_log, self.D)
         backward = (self.conv1d_b, self.x_proj_b, self.dt_proj_b, self.A_b_log, self.D_b)
         forward, backward = (
@@ -134,6 +144,20 @@ class Layer(nn.Module):
 
     def forward(self, s: Tensor, lengths: Tensor | None = None, swap: bool = False) -> Tensor:
         return self.mixer(self.norm(s), lengths, swap)
+
+
+def foldable(layer: nn.Module, int8: bool = False) -> bool:
+    """Whether a layer's weights can be used without a call: no wrapper, such as FSDP's, and no hook would miss it.
+
+    `int8` allows an in_proj that multiplies in int8.
+    """
+    parts = _bare(layer, Layer) and _bare(layer.norm, Norm) and _bare(layer.mixer, BidirectionalMamba)
+    return parts and (layer.mixer.multiplies_plainly or (int8 and layer.mixer.multiplies_in_int8))
+
+
+def _bare(module: nn.Module, kind: type[nn.Module]) -> bool:
+    hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
+    return type(module) is kind and not any(hooks)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

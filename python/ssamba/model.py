@@ -202,9 +202,10 @@ class SSAMBA(nn.Module):
         self, x: Tensor, task: Literal["encode", "classify", "pretrain_loss"] = "encode", **options: Any
     ) -> Any:
         """`encode`, `classify` or `pretrain_loss`, for wrappers (DDP, FSDP, torch.compile) that only see a call."""
-        return {"encode": self.encode, "classify": self.classify, "pretrain_loss": self.pretrain_loss}[task](
-            x, **options
-        )
+        tasks = {"encode": self.encode, "classify": self.classify, "pretrain_loss": self.pretrain_loss}
+        if task not in tasks:
+            raise ValueError(f"task is {task!r}; choose one of {', '.join(map(repr, tasks))}")
+        return tasks[task](x, **options)
 
     def gradient_checkpointing_enable(self, enabled: bool = True) -> None:
         """Recomputes each layer in the backward pass instead of keeping its activations; the numbers stay the same."""
@@ -268,6 +269,8 @@ class SSAMBA(nn.Module):
     def patches(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, PatchGrid]:
         """Raw patches (B, P, fshape · tshape) of x (B, T, F), and their grid."""
         config = self.config
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x is {type(x).__name__}; give a tensor (batch, frames, {config.input_fdim} mel bins)")
         if x.dim() != 3 or x.shape[2] != config.input_fdim or not x.is_floating_point():
             raise ValueError(
                 f"x must be floating point of shape (batch, frames, {config.input_fdim} mel bins), "
@@ -319,7 +322,7 @@ class SSAMBA(nn.Module):
         x = x.to(self.pos_embed.dtype)  # under autocast the residual stream stays in float32
         if mask is not None:
             x = ssamba_ops.patch_mask(x, mask, self.mask_embed.view(-1))
-        cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)
         return torch.cat([cls, x + self._positions(grid)], dim=1)
 
     def _positions(self, grid: PatchGrid) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
 from .mixing import MixerWeights
 
@@ -57,17 +57,17 @@ def pack(
 def product_dtype(weight: Tensor) -> torch.dtype:
     """What matrices are multiplied in: the autocast dtype where autocast is on."""
     device = weight.device.type
-    if weight.dtype != torch.float64 and torch.is_autocast_enabled(device):
-        return torch.get_autocast_dtype(device)
-    return weight.dtype
+    casts = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)  # not there for meta
+    return torch.get_autocast_dtype(device) if casts and weight.dtype != torch.float64 else weight.dtype
 
 
 class KeptWeights:
     """Packed weights kept from one inference to the next, until a parameter they were made from changes.
 
     A change is a write that autograd's version counter sees (load_state_dict, anything in place), other storage
-    (`.to`), or a step of any optimiser: the fused ones write uncounted. A write through `.data` by hand must be
-    followed by `clear`, which `train()` calls. A copy or a pickle of the owner starts without them.
+    (`.to`), or a step of a fused optimiser or of one that is not torch's, which may write uncounted. A write through
+    `.data` by hand must be followed by `clear`, which `train()` calls. A copy or a pickle of the owner starts without
+    them.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class KeptWeights:
 class Written:
     """When and where parameters were last written."""
 
-    steps = 0  # of all optimisers of the process
+    steps = 0  # of optimisers that may write uncounted, in the whole process
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         # Aliases keep the storage alive, so that no other tensor can get the same address.
@@ -107,8 +107,10 @@ class Written:
         )
 
     @staticmethod
-    def count_step(*_: Any) -> None:
-        Written.steps += 1
+    def count_step(optimizer: Optimizer, *_: Any) -> None:
+        fused = any(group.get("fused") for group in optimizer.param_groups)
+        if fused or not type(optimizer).__module__.startswith("torch.optim."):
+            Written.steps += 1
 
 
 register_optimizer_step_post_hook(Written.count_step)

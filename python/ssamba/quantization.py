@@ -68,8 +68,8 @@ def quantize_int8(model: SSAMBA, kind: Literal["dynamic", "weight_only"] = "dyna
 
     in_proj is half of the multiplications, and its input is normalised; the norm's affine map moves into the matrix.
     The input of out_proj has outliers: multiplied in int8 it changed 4 % of a classifier's answers, in_proj none. The
-    copy is in evaluation mode; it cannot be trained, and saving it raises NotImplementedError. Raises ValueError for an
-    unknown kind or another dtype or device, NotImplementedError where torch has no int8 products.
+    copy is in evaluation mode; it cannot be trained or saved (NotImplementedError). Raises ValueError for an unknown
+    kind or another dtype or device, NotImplementedError where torch has no int8 products.
     """
     if kind not in ("dynamic", "weight_only"):
         raise ValueError(f"kind is {kind!r}; choose 'dynamic' or 'weight_only'")

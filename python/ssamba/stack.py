@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from . import parts
 from .config import SSAMBAConfig
-from .layers import Layer
+from .layers import Layer, foldable
 from .mixing import MixerWeights, mix
 from .packing import KeptWeights, pack, product_dtype
 
@@ -45,13 +45,16 @@ class Stack(nn.ModuleList):
         return self.drop_path * index / max(1, len(self) - 1)
 
     def _inferring(self) -> bool:
-        return not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        return not (self.training or torch.is_grad_enabled() or recorded)
 
     def _infer(self, s: Tensor, lengths: Tensor | None, wanted: Collection[int]) -> tuple[Tensor, dict[int, Tensor]]:
         """As `forward`, without gradient and on kept weights."""
-        if s.device.type == "cpu" and all(layer.mixer.multiplies_in_parts for layer in self):
+        # FSDP writes weights anew before each call, at the same place and uncounted.
+        kept = not getattr(self, "_is_fsdp_managed_module", False)
+        if kept and s.device.type == "cpu" and all(foldable(layer, int8=True) for layer in self):
             return self._infer_in_parts(s, lengths, wanted)
-        plain = all(layer.mixer.multiplies_plainly for layer in self)
+        plain = kept and all(map(foldable, self))
         states = {}
         for index in range(0, len(self), self.together):
             layers = self._reading_together(index)
@@ -144,8 +147,7 @@ class PairedStack(Stack):
 
     def _pair(self, index: int, even: Tensor, odd: Tensor, lengths: Tensor | None) -> Tensor:
         layers = self._reading_together(index)
-        plain = all(layer.mixer.multiplies_plainly for layer in layers)
-        if even.device.type not in _WIDE_TRAINING or not plain:
+        if even.device.type not in _WIDE_TRAINING or not all(map(foldable, layers)):
             return layers[0](even, lengths) + layers[1](odd, lengths, swap=True)
         if even is odd:
             return mix([layers[0].norm.normalise(even)], _packed(layers, fold=True), lengths)

@@ -117,6 +117,20 @@ def take_a_fused_step(model):
     take_a_step(model, fused=True)
 
 
+def take_a_step_of_all_at_once(model):
+    take_a_step(model, foreach=True)
+
+
+def take_a_step_of_another_optimizer(model):
+    class WritesUncounted(torch.optim.Optimizer):
+        def step(self):
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    parameter.data.mul_(1.1)
+
+    WritesUncounted(model.parameters(), {}).step()
+
+
 def write_through_data_between_epochs(model):
     """Not counted by torch, but training begins and ends around it."""
     model.train()
@@ -137,6 +151,8 @@ def write_through_data_between_epochs(model):
         through_half_precision,
         take_a_step,
         take_a_fused_step,
+        take_a_step_of_all_at_once,
+        take_a_step_of_another_optimizer,
         write_through_data_between_epochs,
     ],
 )
@@ -148,6 +164,19 @@ def test_no_stale_weights(perturbed, noise, layout, change):
         after = model.encode(x)
         assert (after - before).abs().max() > 1e-4
         torch.testing.assert_close(after, with_gradient(model, x), **EXACT)
+
+
+def test_weights_are_kept(perturbed, noise, monkeypatch):
+    """Also while another model is trained on what this one makes."""
+    model, x = perturbed(), noise(1, 64, 128).double()
+    with torch.no_grad():
+        before = model.encode(x)
+    probe = torch.nn.Linear(32, 2).double()
+    probe(before).sum().backward()
+    torch.optim.AdamW(probe.parameters()).step()
+    monkeypatch.setattr("ssamba.stack.pack", lambda *_: pytest.fail("packed again"))
+    with torch.no_grad():
+        assert torch.equal(model.encode(x), before)
 
 
 @LAYOUTS
@@ -199,3 +228,71 @@ def test_autocast_and_plain_inference_side_by_side(perturbed, noise, layout):
     assert (low - plain).abs().max() > 0
     torch.testing.assert_close(low, plain, rtol=0, atol=0.15)
     torch.testing.assert_close(low, trained, rtol=0, atol=0.1)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("place", ["layers.1", "layers.1.norm", "layers.1.mixer", "layers.1.mixer.in_proj"])
+def test_hooks_are_called(perturbed, noise, layout, place):
+    """With what they are called with when there is a gradient, and what they keep is left alone."""
+    model, x, seen = perturbed(layout=layout), noise(2, 64, 128).double(), []
+    before = model.layers(model.embed(*model.patches(x)))[0].detach()
+    hook = model.get_submodule(place).register_forward_hook(lambda module, args, output: seen.append(output))
+    with torch.no_grad():
+        found = model.layers(model.embed(*model.patches(x)))[0]
+    torch.testing.assert_close(found, before, **EXACT)
+    model.layers(model.embed(*model.patches(x)))
+    without, with_ = seen
+    torch.testing.assert_close(without, with_.detach(), **EXACT)
+    hook.remove()
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@LAYOUTS
+@pytest.mark.parametrize("sharded", ["layers", "model"])
+def test_sharded(perturbed, noise, one_process, layout, sharded):
+    """By FSDP, which puts parameters together for the time of a call, and apart again."""
+    from torch.distributed.fsdp import fully_shard
+
+    model, x = perturbed(layout=layout), noise(1, 64, 128).double()
+    before = with_gradient(model, x)
+    for layer in model.layers if sharded == "layers" else ():
+        fully_shard(layer)
+    fully_shard(model, reshard_after_forward=True)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), before, **EXACT)
+        for parameter in model.parameters():
+            parameter.mul_(1.1)
+        after = model(x)
+    torch.testing.assert_close(after, model(x).detach(), **EXACT)
+    assert (after - before).abs().max() > 1e-4
+
+
+@LAYOUTS
+def test_shapes_alone(make_model, noise, layout):
+    """On the meta device, as counters of memory and operations use it."""
+    model, x = make_model(layout=layout).to("meta"), noise(2, 64, 128).to("meta")
+    with torch.no_grad():
+        assert model.encode(x).shape == (2, 33, 32)
+    model.train().encode(x).sum().backward()
+    assert all(p.grad.is_meta for p in model.layers.parameters())
+
+
+@LAYOUTS
+def test_traced(perturbed, noise, layout):
+    model, x = perturbed(layout=layout), noise(2, 64, 128).double()
+    with torch.no_grad():
+        torch.testing.assert_close(torch.jit.trace(model, x)(x), with_gradient(model, x), **EXACT)
+
+
+def test_exported_for_any_number_of_clips(perturbed, noise):
+    model, x = perturbed(), noise(3, 64, 128).double()
+    with torch.no_grad():
+        exported = torch.export.export(model, (x[:2],), dynamic_shapes=({0: torch.export.Dim("clips")},))
+        torch.testing.assert_close(exported.module()(x), with_gradient(model, x), **EXACT)
