@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from .model import SSAMBA
 
 LEVELS = ("clip", "frame", "patch")
+
+_lock = Lock()
+_evaluated: dict[nn.Module, tuple[int, list[nn.Module]]] = {}  # threads that extract, modules that were in training
 
 
 def normalised_log_mel(
@@ -110,11 +114,20 @@ def _layer_indices(layers: Sequence[int] | str, depth: int) -> list[int]:
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for every module, and afterwards the mode that each had."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
+    """Eval mode for every module while any thread is in here, and afterwards the mode that each had."""
+    with _lock:
+        threads, training = _evaluated.get(model, (0, None))
+        if not threads:
+            training = [module for module in model.modules() if module.training]
+            model.eval()
+        _evaluated[model] = threads + 1, training
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        with _lock:
+            threads, training = _evaluated.pop(model)
+            if threads > 1:
+                _evaluated[model] = threads - 1, training
+            else:
+                for module in training:
+                    module.training = True

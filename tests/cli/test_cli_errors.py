@@ -13,6 +13,7 @@ def places(clips, pretrained, finetuned, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text((pretrained / "checkpoints/best/config.json").read_text())
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}")
+    (tmp_path / "folder.npz").mkdir()
     (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
     (tmp_path / "typo.yaml").write_text("batch_sise: 3\n")
     (tmp_path / "torn.yaml").write_text("a: [1\n")
@@ -56,6 +57,8 @@ CASES = [
     ("predict --checkpoint {fine} {tmp}/nowhere.wav", "nowhere.wav does not exist"),
     ("predict --checkpoint {fine} {tmp}/empty", "empty holds no audio files"),
     ("embed --checkpoint {pre} --out {tmp}/f.txt {clips}", "expected a name that ends in .npz or .safetensors"),
+    ("embed --checkpoint {pre} --out {tmp}/folder.npz {clips}", "folder.npz, which is a directory; give a file"),
+    ("embed --checkpoint {tmp}/nowhere --out {tmp}/list.yaml/f.npz {clips}", "list.yaml: File exists"),
     ("embed --checkpoint {pre} --out {tmp}/f.npz --layers 9 {clips}", "layers is [9]"),
     ("embed --checkpoint {pre} --out {tmp}/f.npz --layers two {clips}", "layers is 'two', expected numbers"),
     ("embed --checkpoint {tmp}/broken --out {tmp}/f.npz {clips}", "{tmp}/broken is damaged"),

@@ -89,6 +89,12 @@ def test_missing_files_and_broken_configurations(saved, tmp_path):
         SSAMBA.from_pretrained(directory)
 
 
+def test_a_directory_in_the_place_of_the_file(tmp_path):
+    with pytest.raises(IsADirectoryError) as caught:
+        save_atomically(tmp_path, lambda path: path.write_text("new"))
+    assert caught.value.filename == str(tmp_path)
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "deep" / "file.txt"
     save_atomically(path, lambda partial: partial.write_text("old"))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
+from threading import Event
+
 import numpy as np
 import pytest
 import torch
@@ -101,6 +105,31 @@ def test_training_state_is_left_alone(make_model, audio):
     with pytest.raises(ValueError, match=r"at least 0\.175 s"):
         model.extract(audio[:, :2000], 16000)
     assert before == {name: module.training for name, module in model.named_modules()}
+
+
+def test_threads_that_share_a_model_in_training_mode(make_model, audio):
+    """The end of the first brings no stochastic depth into what the second has begun."""
+    model = make_model(drop_path=0.9, depth=4).train()
+    expected = model.extract(audio, 16000)
+    gates, waiting, begun = [Event(), Event()], Queue(), Queue()
+
+    def wait(*_):
+        gate = waiting.get(timeout=60)
+        begun.put(gate)
+        assert gate.wait(60)
+
+    hook = model.patch_embed.register_forward_hook(wait)
+    with ThreadPoolExecutor(2) as threads:
+        found = []
+        for gate in gates:
+            waiting.put(gate)
+            found.append(threads.submit(model.extract, audio, 16000))
+            begun.get(timeout=60)
+        for gate, features in zip(gates, found, strict=True):
+            gate.set()
+            assert torch.equal(features.result(60), expected)
+    hook.remove()
+    assert all(module.training for module in model.modules())
 
 
 def test_features_can_feed_a_trained_probe(make_model, audio):

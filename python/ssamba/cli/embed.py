@@ -53,6 +53,9 @@ def run(args: Namespace) -> int:
     out = Path(settings.out)
     if out.suffix not in (".npz", ".safetensors"):
         raise ValueError(f"out is {out}, expected a name that ends in .npz or .safetensors")
+    if out.is_dir():
+        raise ValueError(f"out is {out}, which is a directory; give a file")
+    out.parent.mkdir(parents=True, exist_ok=True)  # if that cannot be, it is said now and not after hours
     from ..training.result import report_skipped
     from .audio_files import audio_files
 
