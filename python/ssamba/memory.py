@@ -25,7 +25,7 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
-@cache  # with deterministic algorithms, torch fills what it allocates, which takes 8 ms here
+@cache  # once is enough, and with deterministic algorithms torch fills what it allocates
 def keep_a_little_freed_memory() -> None:
     """Makes glibc keep up to 64 MB of freed memory, unless its thresholds were set by someone.
 
