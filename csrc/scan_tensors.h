@@ -56,6 +56,11 @@ inline void check_parameter(const ScanTensors& s, const char* name, const Tensor
   check_device(s.op, name, x, s.u, "u");
 }
 
+inline void check_activation(const ScanTensors& s, const char* name, const Tensor& x) {
+  check_dtype(s.op, name, x, s.u.scalar_type(), "as u");
+  check_device(s.op, name, x, s.u, "u");
+}
+
 inline ScanTensors check_scan(const char* op, bool bidirectional, bool reverse, bool delta_softplus, const Tensor& u,
                               const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
                               const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& delta_bias,
@@ -110,14 +115,10 @@ inline ScanTensors check_scan(const char* op, bool bidirectional, bool reverse, 
   check(s.groups >= 1 && s.channels % s.groups == 0, op, ": u has ", s.channels, " channels and B has ", s.groups,
         " groups; expected the channels to be a multiple of the groups");
   if (z) check_shape(op, "z", *z, {s.batch, s.length, s.channels}, "(B, L, D)");
-  const auto check_activation = [&](const char* name, const Tensor& x) {
-    check_dtype(op, name, x, u.scalar_type(), "as u");
-    check_device(op, name, x, u, "u");
-  };
-  check_activation("delta", delta);
-  check_activation("B", B);
-  check_activation("C", C);
-  if (z) check_activation("z", *z);
+  check_activation(s, "delta", delta);
+  check_activation(s, "B", B);
+  check_activation(s, "C", C);
+  if (z) check_activation(s, "z", *z);
   s.lengths = check_lengths(op, lengths, u, s.batch, s.length);
 
   s.u = with_dense_rows(u), s.delta = with_dense_rows(delta), s.B = with_dense_rows(B), s.C = with_dense_rows(C);

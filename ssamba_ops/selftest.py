@@ -114,14 +114,12 @@ def _error(op: str, device: torch.device) -> float:
 
 
 def _results_and_gradients(function: Callable, op: str, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-    leaves = [
-        x.to(device, dtype, copy=True).requires_grad_()
-        if isinstance(x, Tensor) and x.is_floating_point()
-        else x.to(device)
-        if isinstance(x, Tensor)
-        else x
-        for x in _cases()[op]
-    ]
+    def leaf(x: object) -> object:
+        if not isinstance(x, Tensor):
+            return x
+        return x.to(device, dtype, copy=True).requires_grad_() if x.is_floating_point() else x.to(device)
+
+    leaves = [leaf(x) for x in _cases()[op]]
     out = function(*leaves)
     out = out if isinstance(out, tuple) else (out,)
     sum(x.square().sum() for x in out).backward()

@@ -58,10 +58,8 @@ void scan_part(Tensor y, Tensor state, Tensor u, Tensor dt, Tensor dt_weight, Te
   check_parameter(s, "dt_weight", dt_weight, "(D, r)", {s.channels, rank});
   check_shape(op, "dt", dt, {s.batch, s.length, rank}, "(B, L, r)");
   check_shape(op, "y", y, {s.batch, s.length, s.channels}, "(B, L, D)");
-  for (const auto& [name, x] : {std::pair<const char*, const Tensor&>{"dt", dt}, {"y", y}}) {
-    check_dtype(op, name, x, u.scalar_type(), "as u");
-    check_device(op, name, x, u, "u");
-  }
+  check_activation(s, "dt", dt);
+  check_activation(s, "y", y);
   check_parameter(s, "state", state, "(B, D, N)", {s.batch, s.channels, s.state});
   check(s.channels <= 1 || y.stride(2) == 1, op, ": y has strides ", shape_text(y.strides().data(), 3),
         "; expected a last axis of stride 1, as it is written in place");

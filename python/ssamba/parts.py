@@ -6,6 +6,7 @@ Shapes as in `mixing`; B here are the clips taken together.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,8 +77,12 @@ def _in_products(w: MixerWeights, index: int, layer: Layer) -> tuple[Callable[[T
     return layer.mixer.in_proj.halves()  # in int8, behind a norm without affine map
 
 
-def cut(length: int, longest: int, shortest: int = 1) -> list[slice]:
-    """Cuts 0..length into equal parts, none longer than `longest` unless it has to be to reach `shortest`."""
+def cut(length: int, rows: int, shortest: int = 1) -> list[slice]:
+    """Cuts 0..length, at each place of which there are so many rows, into equal parts of at most `rows_at_once`.
+
+    A part is longer only if it has to be to reach `shortest`.
+    """
+    longest = max(1, rows_at_once() // max(1, rows))
     count = max(1, min(-(-length // longest), length // shortest))
     ends = [length * i // count for i in range(count + 1)]
     return [slice(start, stop) for start, stop in pairwise(ends)]
@@ -98,16 +103,26 @@ def run(
     keep_a_little_freed_memory()
     last = tokens.clone(memory_format=torch.contiguous_format)
     states = {index: torch.empty_like(last) for index in wanted}
-    memory: tuple[Tensor, ...] = ()
-    for clips in cut(len(last), max(1, rows_at_once() // max(1, last.shape[1]))):
-        some = _Clips(last[clips], None if lengths is None else lengths[clips], steps[0].mixer, memory)
-        memory = some.read, some.x, some.y
+    batch, length, width = last.shape
+    groups = cut(batch, length)
+    most, like = max(clips.stop - clips.start for clips in groups), steps[0].mixer
+    inner, taps = like.conv.shape[1:]
+    memory = [last.new_empty(most, length, size, dtype=like.dtype) for size in (width, inner, inner)]
+    for clips in groups:
+        count = clips.stop - clips.start
+        some = _Clips(
+            last[clips],
+            *(array[:count] for array in memory),
+            parts=cut(length, count, shortest=2 * taps),
+            lengths=None if lengths is None else lengths[clips],
+        )
         for index in some.take(steps):
             if index in states:
                 states[index][clips] = some.s
     return last, states
 
 
+@dataclass
 class _Clips:
     """A few clips, (B, L, D), on their way through the layers, in parts of time.
 
@@ -115,19 +130,17 @@ class _Clips:
     scan's y, in arrays that all layers use: pages fresh from the system cost up to half the time of a layer.
     """
 
-    def __init__(self, s: Tensor, lengths: Tensor | None, like: PartMixer, memory: Sequence[Tensor]) -> None:
-        """`memory` is what other clips of the same length leave, or empty."""
-        self.s, self.lengths = s, lengths
-        inner, taps = like.conv.shape[1:]
-        self.parts = cut(s.shape[1], max(1, rows_at_once() // max(1, len(s))), shortest=2 * taps)
-        if not memory or len(memory[0]) < len(s):
-            memory = [s.new_empty(*s.shape[:2], width, dtype=like.dtype) for width in (s.shape[2], inner, inner)]
-        self.read, self.x, self.y = (array[: len(s)] for array in memory)
+    s: Tensor  # (B, L, D), the state
+    read: Tensor  # (B, L, D), what the mixers read: s as it was, normalised
+    x: Tensor  # (B, L, E), what is convolved
+    y: Tensor  # (B, L, E), of the forward scan, then of both, gated
+    parts: list[slice]  # of time, each at least W - 1 tokens
+    lengths: Tensor | None  # (B,)
 
     def take(self, steps: Sequence[Step]) -> Iterator[int]:
         """Takes all steps; yields the number of each while s is the state after it."""
         for index, step in enumerate(steps):
-            forward, backward = (_Scan(step.mixer, r, self.lengths) for r in range(2))
+            forward, backward = (_Scan(step.mixer, r, len(self.s), self.lengths) for r in range(2))
             for part in self.parts:
                 self._begin(step, forward, part)
             for part in reversed(self.parts):
@@ -150,17 +163,15 @@ class _Clips:
 class _Scan:
     """Convolution and scan of a mixer in direction r, part after part."""
 
-    def __init__(self, mixer: PartMixer, r: int, lengths: Tensor | None) -> None:
+    def __init__(self, mixer: PartMixer, r: int, batch: int, lengths: Tensor | None) -> None:
         self.w, self.r, self.lengths = mixer, r, lengths
         self.neighbour: Tensor | None = None  # (B, W-1, E), tokens of x next to the coming part
-        self.state: Tensor | None = None  # (B, E, N)
+        self.state = mixer.A.new_zeros(batch, *mixer.A.shape[1:])  # (B, E, N)
 
     def __call__(self, x: Tensor, y: Tensor, part: slice, z: Tensor | None = None, add: bool = False) -> None:
         """y ← (y +) scan of x (B, T, E), gated by z if given; all of the tokens of `part`."""
         w, r, reverse = self.w, self.r, bool(self.r)
         lengths = None if self.lengths is None else (self.lengths - part.start).clamp(0, x.shape[1])
-        if self.state is None:
-            self.state = w.A.new_zeros(len(x), *w.A.shape[1:])
         u = causal_conv1d(x, w.conv[r], w.conv_bias[r], True, self.neighbour, reverse, lengths)
         dt, B, C, _ = w.x_proj[r](u).split(w.splits, dim=-1)
         A, skip, dt_bias = w.A[r], w.D[r], w.dt_bias[r]

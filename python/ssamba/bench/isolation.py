@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from ..memory import keep_freed_memory
 from .case import Case
 
 ROUNDS, SECONDS = 15, 1.5  # of a case: as many rounds as fit, at least one
@@ -45,8 +46,6 @@ def measure(case: Case, threads: int, limit: float) -> dict[str, Any]:
 
 def _measured(results: Connection, case: Case, threads: int) -> None:
     import torch
-
-    from ..memory import keep_freed_memory
 
     keep_freed_memory()  # for every provider alike
     torch.set_num_threads(threads)

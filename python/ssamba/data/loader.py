@@ -123,11 +123,15 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Tensor]:
     }
 
 
-def log_mel_of(batch: dict[str, Tensor], sample_rate: int) -> tuple[Tensor, Tensor]:
-    """Raw log-mel (B, T, 128) of a batch and its valid frames (B,): from the feature cache, or made of the waves."""
+def log_mel_of(batch: dict[str, Tensor], sample_rate: int, subtract_mean: bool = False) -> tuple[Tensor, Tensor]:
+    """Raw log-mel (B, T, 128) of a batch and its valid frames (B,): from the feature cache, or made of the waves.
+
+    `subtract_mean` as for `log_mel`; a feature cache has its own.
+    """
     if "log_mel" in batch:
         return batch["log_mel"], batch["frames"]
-    return log_mel(batch["wave"], sample_rate, batch["lengths"]), frame_count(batch["lengths"], sample_rate)
+    x = log_mel(batch["wave"], sample_rate, batch["lengths"], subtract_mean=subtract_mean)
+    return x, frame_count(batch["lengths"], sample_rate)
 
 
 def _stack(labels: list[Tensor]) -> Tensor:
