@@ -1,9 +1,13 @@
-"""How a call is timed on a GPU: pairs of events after a warm-up, the second-level cache cleared before each round."""
+"""How a call is timed on a GPU: pairs of events after a warm-up, the second-level cache cleared before each round.
+
+On the CPU, where only rehearsals run, by the clock.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import statistics
+import time
 from collections.abc import Callable
 
 import torch
@@ -17,9 +21,22 @@ class Timing:
     peak_bytes: int  # that the call allocates beyond what was there before it
 
 
-def time_on_gpu(call: Callable[[], object]) -> Timing:
+def time_on(device: str, call: Callable[[], object]) -> Timing:
     for _ in range(WARMUP):
         call()
+    return _by_events(call) if device == "cuda" else _by_the_clock(call)
+
+
+def _by_the_clock(call: Callable[[], object]) -> Timing:
+    seconds = []
+    for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - begin)
+    return Timing(1e3 * statistics.median(seconds), 0)
+
+
+def _by_events(call: Callable[[], object]) -> Timing:
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()

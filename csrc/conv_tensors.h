@@ -50,7 +50,7 @@ inline ConvTensors check_conv(const char* op, bool bidirectional, bool silu, con
   c.width = weight.size(weight.dim() - 1);
   if (bidirectional) check_shape(op, "weight", weight, {2, D, c.width}, "(2, D, W)");
   if (!bidirectional) check_shape(op, "weight", weight, {D, c.width}, "(D, W)");
-  check(c.width >= 1, op, ": weight has shape ", shape_text(weight), "; expected at least one tap (W >= 1)");
+  check(c.width >= 1, op, ": weight has shape ", shape_of(weight), "; expected at least one tap (W >= 1)");
   check_parameter(op, "weight", weight, x, "x");
   if (bias) {
     if (bidirectional) check_shape(op, "bias", *bias, {2, D}, "(2, D)");

@@ -38,7 +38,7 @@ inline Output output(const Tensor& x, bool has_direction) {
 
 inline void check_projection(const ScanTensors& s, const char* name, const Tensor& x) {
   const int64_t base = s.bidirectional ? 4 : 3;
-  check(x.dim() == base || x.dim() == base + 1, s.op, ": ", name, " has shape ", shape_text(x), "; expected ",
+  check(x.dim() == base || x.dim() == base + 1, s.op, ": ", name, " has shape ", shape_of(x), "; expected ",
         s.bidirectional ? "(2, B, L, N) or (2, B, L, G, N)" : "(B, L, N) or (B, L, G, N)");
   const int64_t G = x.dim() == base ? 1 : x.size(base - 1);
   const char* letters = s.bidirectional ? (x.dim() == base ? "(2, B, L, N)" : "(2, B, L, G, N)")
@@ -86,14 +86,14 @@ inline ScanTensors check_scan(const char* op, bool bidirectional, bool reverse, 
                 1,
                 0};
   const bool two = bidirectional;
-  check(u.dim() == 3 || (two && u.dim() == 4), op, ": u has shape ", shape_text(u), "; expected ",
+  check(u.dim() == 3 || (two && u.dim() == 4), op, ": u has shape ", shape_of(u), "; expected ",
         two ? "(2, B, L, D), or (B, L, D) for both directions alike" : "(B, L, D)");
   const int64_t first = u.dim() - 3;
   s.batch = u.size(first), s.length = u.size(first + 1), s.channels = u.size(first + 2);
-  check(first == 0 || u.size(0) == 2, op, ": u has shape ", shape_text(u), "; expected (2, B, L, D): two directions");
+  check(first == 0 || u.size(0) == 2, op, ": u has shape ", shape_of(u), "; expected (2, B, L, D): two directions");
   check_rank(op, "A", A, two ? 3 : 2, two ? "(2, D, N)" : "(D, N)");
   s.state = A.size(two ? 2 : 1);
-  check(s.state >= 1, op, ": A has shape ", shape_text(A), "; expected at least one state");
+  check(s.state >= 1, op, ": A has shape ", shape_of(A), "; expected at least one state");
   if (two) {
     check_shape(op, "delta", delta, {2, s.batch, s.length, s.channels}, "(2, B, L, D)");
     check_parameter(s, "A", A, "(2, D, N)", {2, s.channels, s.state});
@@ -110,7 +110,7 @@ inline ScanTensors check_scan(const char* op, bool bidirectional, bool reverse, 
   check_projection(s, "C", C);
   const int64_t base = two ? 4 : 3;
   check(B.dim() == C.dim() && (B.dim() == base || B.size(base - 1) == C.size(base - 1)), op, ": B has shape ",
-        shape_text(B), " and C has shape ", shape_text(C), "; expected the same groups");
+        shape_of(B), " and C has shape ", shape_of(C), "; expected the same groups");
   s.groups = B.dim() == base ? 1 : B.size(base - 1);
   check(s.groups >= 1 && s.channels % s.groups == 0, op, ": u has ", s.channels, " channels and B has ", s.groups,
         " groups; expected the channels to be a multiple of the groups");

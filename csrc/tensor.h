@@ -8,7 +8,6 @@
 
 #include <initializer_list>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -20,23 +19,34 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
+// A shape as messages write it.
+struct Shape {
+  const int64_t* sizes;
+  int64_t rank;
+};
+inline Shape shape_of(const Tensor& x) { return {x.sizes().data(), x.dim()}; }
+
+// Messages are made without streams: their locales go wrong where two copies of the standard library meet in a process,
+// as when this library was linked with one of its own.
+inline void append(std::string& message, const char* text) { message += text; }
+inline void append(std::string& message, int64_t number) { message += std::to_string(number); }
+inline void append(std::string& message, const Shape& shape) {
+  message += "(";
+  for (int64_t i = 0; i < shape.rank; ++i) {
+    if (i) message += ", ";
+    append(message, shape.sizes[i]);
+  }
+  message += shape.rank == 1 ? ",)" : ")";
+}
+
 // Throws with the parts joined, unless the condition holds.
 template <typename... Parts>
 void check(bool holds, const Parts&... parts) {
   if (holds) return;
-  std::ostringstream message;
-  (message << ... << parts);
-  throw std::runtime_error(message.str());
+  std::string message;
+  (append(message, parts), ...);
+  throw std::runtime_error(message);
 }
-
-inline std::string shape_text(const int64_t* sizes, int64_t count) {
-  std::ostringstream text;
-  text << "(";
-  for (int64_t i = 0; i < count; ++i) text << (i ? ", " : "") << sizes[i];
-  text << (count == 1 ? ",)" : ")");
-  return text.str();
-}
-inline std::string shape_text(const Tensor& x) { return shape_text(x.sizes().data(), x.dim()); }
 
 inline const char* dtype_text(ScalarType type) {
   switch (type) {
@@ -76,7 +86,7 @@ inline ScalarType accumulation_type(Dtype dtype) {
 }
 
 inline void check_rank(const char* op, const char* name, const Tensor& x, int64_t rank, const char* letters) {
-  check(x.dim() == rank, op, ": ", name, " has shape ", shape_text(x), "; expected ", rank, " dimensions ", letters);
+  check(x.dim() == rank, op, ": ", name, " has shape ", shape_of(x), "; expected ", rank, " dimensions ", letters);
 }
 
 // Checks a shape against numbers; `letters` says what they mean, e.g. "(B, L, D)".
@@ -84,8 +94,8 @@ inline void check_shape(const char* op, const char* name, const Tensor& x, std::
                         const char* letters) {
   bool same = x.dim() == int64_t(shape.size());
   for (int64_t i = 0; same && i < x.dim(); ++i) same = x.size(i) == shape.begin()[i];
-  check(same, op, ": ", name, " has shape ", shape_text(x), "; expected ", letters, " = ",
-        shape_text(shape.begin(), int64_t(shape.size())));
+  check(same, op, ": ", name, " has shape ", shape_of(x), "; expected ", letters, " = ",
+        Shape{shape.begin(), int64_t(shape.size())});
 }
 
 inline void check_dtype(const char* op, const char* name, const Tensor& x, ScalarType type, const char* why) {

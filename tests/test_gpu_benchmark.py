@@ -71,13 +71,10 @@ def test_missing_providers_and_wrong_results_are_listed_once_and_time_is_kept(mo
 
     providers = {"ssamba": PROVIDERS["bi_conv1d"]["ssamba"], "missing": missing, "wrong": wrong}
     monkeypatch.setattr(gpu, "PROVIDERS", {"bi_conv1d": providers})
-    check = gpu.check_against_reference
-    monkeypatch.setattr(gpu, "check_against_reference", lambda *case: check(*case, device="cpu"))
-    monkeypatch.setattr(
-        gpu, "time_case", lambda op, provider, shape, dtype, rates: [{"group": f"{op} {shape}", "median_ms": 1.0}]
-    )
+    monkeypatch.setattr(gpu, "time_case", lambda op, *case: [{"group": op, "median_ms": 1.0}])
     ticks = iter(range(1000))
-    rows, not_run = gpu.run_all(RATES, budget_seconds=10, clock=lambda: next(ticks))
+    run = gpu.Run("cpu", ops=["bi_conv1d"])
+    rows, not_run = gpu.run_all(run, RATES, budget_seconds=10, clock=lambda: next(ticks))
     assert {x["provider"] for x in rows} == {"ssamba"}
     reasons = {(x["provider"], x["reason"]) for x in not_run}
     assert ("missing", "peer does not import (no module)") in reasons
@@ -116,7 +113,7 @@ def test_every_provider_computes_the_op(op, name, dtype, monkeypatch):
     for module, members in stand_ins.items():
         monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**members))
     monkeypatch.setattr(torch, "compile", lambda function: function)
-    gpu.check_against_reference(op, PROVIDERS[op][name], dtype, device="cpu")
+    gpu.check_against_reference(op, PROVIDERS[op][name], dtype, "cpu")
     prepared = PROVIDERS[op][name](gpu.inputs_of(op, (2, 50, 24), dtype, "cpu"))
     results = prepared.call()
     gradients = torch.autograd.grad(results, prepared.leaves, [torch.ones_like(x) for x in results])

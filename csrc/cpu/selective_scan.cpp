@@ -54,16 +54,16 @@ void scan_part(Tensor y, Tensor state, Tensor u, Tensor dt, Tensor dt_weight, Te
   ScanTensors s = check_scan(op, false, reverse, true, u, u, A, B, C, D, z, dt_bias, std::nullopt, lengths);
   check_rank(op, "dt_weight", dt_weight, 2, "(D, r)");
   const int64_t rank = dt_weight.size(1);
-  check(rank >= 1, op, ": dt_weight has shape ", shape_text(dt_weight), "; expected at least one number a token");
+  check(rank >= 1, op, ": dt_weight has shape ", shape_of(dt_weight), "; expected at least one number a token");
   check_parameter(s, "dt_weight", dt_weight, "(D, r)", {s.channels, rank});
   check_shape(op, "dt", dt, {s.batch, s.length, rank}, "(B, L, r)");
   check_shape(op, "y", y, {s.batch, s.length, s.channels}, "(B, L, D)");
   check_activation(s, "dt", dt);
   check_activation(s, "y", y);
   check_parameter(s, "state", state, "(B, D, N)", {s.batch, s.channels, s.state});
-  check(s.channels <= 1 || y.stride(2) == 1, op, ": y has strides ", shape_text(y.strides().data(), 3),
+  check(s.channels <= 1 || y.stride(2) == 1, op, ": y has strides ", Shape{y.strides().data(), 3},
         "; expected a last axis of stride 1, as it is written in place");
-  check(state.is_contiguous(), op, ": state has strides ", shape_text(state.strides().data(), 3),
+  check(state.is_contiguous(), op, ": state has strides ", Shape{state.strides().data(), 3},
         "; expected a contiguous tensor, as it is written in place");
   s.delta = with_dense_rows(dt);
   s.initial_state = state;

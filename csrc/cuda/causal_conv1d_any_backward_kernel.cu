@@ -27,10 +27,10 @@ __global__ void __launch_bounds__(kThreads) output_gradient_kernel(ConvBackwardA
           g = widen(row_at<in_t>(args.dout, direction, batch, t)[thread.channel]);
           if (args.silu) {
             const int64_t first = args.reverse[direction] ? t : t - (args.width - 1);
-            acc_t y = bias_pack<acc_t, 1>(args, direction, thread.channel).at[0];
+            acc_t y = bias_pack<acc_t, 1>(args, direction, thread.channel).at(0);
             for (int64_t m = 0; m < args.width; ++m)
-              y += weight_pack<acc_t, 1>(args, direction, tap_of_row(args, direction, m), thread.channel).at[0] *
-                   widen(token_pack<in_t, 1>(args, thread, first + m).at[0]);
+              y += weight_pack<acc_t, 1>(args, direction, tap_of_row(args, direction, m), thread.channel).at(0) *
+                   widen(token_pack<in_t, 1>(args, thread, first + m).at(0));
             const acc_t s = sigmoid(y);
             g *= s * (acc_t(1) + y * (acc_t(1) - s));
           }
@@ -51,7 +51,7 @@ __device__ __forceinline__ acc_t row_gradient(const ConvArgs& args, const void* 
     for (int64_t k = 0; k < args.width; ++k) {
       const int64_t away = args.width - 1 - k, t = args.reverse[direction] ? s - away : s + away;
       if (t >= 0 && t < thread.length)
-        dx += weight_pack<acc_t, 1>(args, direction, k, thread.channel).at[0] *
+        dx += weight_pack<acc_t, 1>(args, direction, k, thread.channel).at(0) *
               static_cast<const acc_t*>(gradient)[gradient_row(args, direction, thread.batch, t) + thread.channel];
     }
   }
@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(kColumns* kTaps)
         acc_t sum = 0;
         for (int64_t t = begin; t < end; ++t) {
           const acc_t g = static_cast<const acc_t*>(gradient)[gradient_row(args, direction, batch, t) + thread.channel];
-          sum += is_bias ? g : g * widen(token_pack<in_t, 1>(args, thread, t + offset).at[0]);
+          sum += is_bias ? g : g * widen(token_pack<in_t, 1>(args, thread, t + offset).at(0));
         }
         acc_t* to = is_bias ? static_cast<acc_t*>(args.dbias) + partial * args.channels
                             : static_cast<acc_t*>(args.dweight) +

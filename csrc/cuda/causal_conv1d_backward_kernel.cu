@@ -46,7 +46,7 @@ __device__ __forceinline__ void write_parameter_sums(const ConvBackwardArgs& arg
 #pragma unroll
     for (int c = 0; c < kPack; ++c) {
       // A warp holds two runs.
-      const acc_t sum = sums[m].at[c] + __shfl_down_sync(0xffffffffu, sums[m].at[c], kLanes);
+      const acc_t sum = sums[m].at(c) + __shfl_down_sync(0xffffffffu, sums[m].at(c), kLanes);
       if (number % 32 < kLanes) shared.sums[warp][m][threadIdx.x * kPack + c] = sum;
     }
   __syncthreads();
@@ -86,27 +86,30 @@ __global__ void __launch_bounds__(kThreads) causal_conv1d_backward_kernel(ConvBa
       for (int m = 0; m < kWidth; ++m)
         weight[m] = weight_pack<acc_t, kPack>(args, direction, tap_of_row(args, direction, m), thread.channel);
       const auto bias = bias_pack<acc_t, kPack>(args, direction, thread.channel);
+      Pack<in_t, kPack> dout[kRun + kHistory];
+#pragma unroll
+      for (int j = 0; j < kRun + kHistory; ++j)
+        dout[j] = dout_pack<in_t, kPack>(args, thread, direction, thread.token - own + j);
 #pragma unroll
       for (int j = 0; j < kRun + kHistory; ++j) {
-        const auto dout = dout_pack<in_t, kPack>(args, thread, direction, thread.token - own + j);
 #pragma unroll
         for (int c = 0; c < kPack; ++c) {
-          acc_t g = widen(dout.at[c]);
+          acc_t g = widen(dout[j].at(c));
           if (args.silu) {
-            acc_t y = bias.at[c];
+            acc_t y = bias.at(c);
 #pragma unroll
-            for (int m = 0; m < kWidth; ++m) y += weight[m].at[c] * widen(x[j + m].at[c]);
+            for (int m = 0; m < kWidth; ++m) y += weight[m].at(c) * widen(x[j + m].at(c));
             g *= silu_slope(y);
           }
 #pragma unroll
           for (int m = 0; m < kWidth; ++m) {
             const int i = j + m - kHistory;
-            if (i >= 0 && i < kRun) dx[i].at[c] += weight[m].at[c] * g;
+            if (i >= 0 && i < kRun) dx[i].at(c) += weight[m].at(c) * g;
           }
           if (j < own || j >= own + kRun) continue;
 #pragma unroll
-          for (int m = 0; m < kWidth; ++m) sums[m].at[c] += g * widen(x[j + m].at[c]);
-          sums[kWidth].at[c] += g;
+          for (int m = 0; m < kWidth; ++m) sums[m].at(c) += g * widen(x[j + m].at(c));
+          sums[kWidth].at(c) += g;
         }
       }
       write_parameter_sums<acc_t, kWidth, kPack>(args, thread, direction, sums);
@@ -115,10 +118,10 @@ __global__ void __launch_bounds__(kThreads) causal_conv1d_backward_kernel(ConvBa
     for (int i = 0; i < kRun; ++i) {
       const int64_t t = thread.token + i;
       if (t >= args.length || thread.channel >= args.channels) break;
-      Pack<in_t, kPack> narrowed;
+      acc_t valid[kPack];
 #pragma unroll
-      for (int c = 0; c < kPack; ++c) narrowed.at[c] = narrow<in_t>(t < thread.length ? dx[i].at[c] : acc_t(0));
-      store_pack(row_at<in_t>(args.dx, 0, batch, t) + thread.channel, narrowed);
+      for (int c = 0; c < kPack; ++c) valid[c] = t < thread.length ? dx[i].at(c) : acc_t(0);
+      store_pack(row_at<in_t>(args.dx, 0, batch, t) + thread.channel, narrow_pack<in_t>(valid));
     }
   }
 }

@@ -15,13 +15,13 @@ namespace {
 template <typename in_t, int kPack>
 __device__ __forceinline__ void store_outputs(const ConvForwardArgs& args, const ConvThread& thread, int direction,
                                               int64_t t, Pack<Acc<in_t>, kPack> y) {
-  Pack<in_t, kPack> out;
+  Acc<in_t> out[kPack];
 #pragma unroll
   for (int c = 0; c < kPack; ++c) {
-    const Acc<in_t> value = args.silu ? y.at[c] * sigmoid(y.at[c]) : y.at[c];
-    out.at[c] = narrow<in_t>(t < thread.length ? value : Acc<in_t>(0));
+    const Acc<in_t> value = args.silu ? y.at(c) * sigmoid(y.at(c)) : y.at(c);
+    out[c] = t < thread.length ? value : Acc<in_t>(0);
   }
-  store_pack(row_at<in_t>(args.out, direction, thread.batch, t) + thread.channel, out);
+  store_pack(row_at<in_t>(args.out, direction, thread.batch, t) + thread.channel, narrow_pack<in_t>(out));
 }
 
 template <typename in_t, int kWidth, int kDirections, int kPack>
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kThreads, 2) causal_conv1d_kernel(ConvForwardA
 #pragma unroll
         for (int m = 0; m < kWidth; ++m)
 #pragma unroll
-          for (int c = 0; c < kPack; ++c) y.at[c] += weight[m].at[c] * widen(x[i + m + direction * kHistory].at[c]);
+          for (int c = 0; c < kPack; ++c) y.at(c) += weight[m].at(c) * widen(x[i + m + direction * kHistory].at(c));
         store_outputs<in_t, kPack>(args, thread, direction, thread.token + i, y);
       }
     }
@@ -68,8 +68,8 @@ __global__ void __launch_bounds__(kThreads) causal_conv1d_any_kernel(ConvForward
         const int64_t first = args.reverse[direction] ? t : t - (args.width - 1);
         auto y = bias_pack<acc_t, 1>(args, direction, thread.channel);
         for (int64_t m = 0; m < args.width; ++m)
-          y.at[0] += weight_pack<acc_t, 1>(args, direction, tap_of_row(args, direction, m), thread.channel).at[0] *
-                     widen(token_pack<in_t, 1>(args, thread, first + m).at[0]);
+          y.at(0) += weight_pack<acc_t, 1>(args, direction, tap_of_row(args, direction, m), thread.channel).at(0) *
+                     widen(token_pack<in_t, 1>(args, thread, first + m).at(0));
         store_outputs<in_t, 1>(args, thread, direction, t, y);
       }
     }

@@ -53,14 +53,13 @@ __global__ void __launch_bounds__(kThreads, 2) patch_mask_kernel(PatchMaskForwar
         const int64_t patch = first + i * kPatches;
         Pack<pos_t, kPack> pos;
         if (args.pos.data) pos = load_pack<pos_t, kPack>(row_at<pos_t>(args.pos, 0, 0, patch) + channel);
-        Pack<in_t, kPack> out;
+        acc_t out[kPack];
 #pragma unroll
         for (int c = 0; c < kPack; ++c) {
-          acc_t value = masked[i] ? instead.at[c] : widen(x[i].at[c]);
-          if (args.pos.data) value += widen(pos.at[c]);
-          out.at[c] = narrow<in_t>(value);
+          out[c] = masked[i] ? instead.at(c) : widen(x[i].at(c));
+          if (args.pos.data) out[c] += widen(pos.at(c));
         }
-        store_pack(row_at<in_t>(args.out, 0, batch, patch) + channel, out);
+        store_pack(row_at<in_t>(args.out, 0, batch, patch) + channel, narrow_pack<in_t>(out));
       }
     }
   }
@@ -99,26 +98,24 @@ __global__ void __launch_bounds__(kThreads) patch_mask_backward_kernel(PatchMask
 #pragma unroll
           for (int i = 0; i < kClips; ++i) {
             if (batch + i >= end) continue;
-            Pack<in_t, kPack> dx;
 #pragma unroll
             for (int c = 0; c < kPack; ++c) {
-              const acc_t value = widen(dout[i].at[c]);
-              all.at[c] += value;
-              if (masked[i]) hidden.at[c] += value;
-              dx.at[c] = masked[i] ? narrow<in_t>(acc_t(0)) : dout[i].at[c];
+              const acc_t value = widen(dout[i].at(c));
+              all.at(c) += value;
+              if (masked[i]) hidden.at(c) += value;
             }
-            store_pack(row_at<in_t>(args.dx, 0, batch + i, patch) + channel, dx);
+            store_pack(row_at<in_t>(args.dx, 0, batch + i, patch) + channel, masked[i] ? Pack<in_t, kPack>{} : dout[i]);
           }
         }
         if (pos_sum) store_pack(pos_sum + channel, all);
       }
 #pragma unroll
-      for (int c = 0; c < kPack; ++c) shared.sums[threadIdx.y][threadIdx.x][c] = hidden.at[c];
+      for (int c = 0; c < kPack; ++c) shared.sums[threadIdx.y][threadIdx.x][c] = hidden.at(c);
       __syncthreads();
       if (threadIdx.y == 0 && channel < args.channels) {
         for (int i = 1; i < kPatches; ++i)
 #pragma unroll
-          for (int c = 0; c < kPack; ++c) hidden.at[c] += shared.sums[i][threadIdx.x][c];
+          for (int c = 0; c < kPack; ++c) hidden.at(c) += shared.sums[i][threadIdx.x][c];
         store_pack(token_sum + channel, hidden);
       }
       __syncthreads();  // before the next channels take the sums' place

@@ -33,6 +33,10 @@ struct ScanLayout {
   static constexpr int kWarpChannels = kWarp / kLanes;              // of one warp
   static constexpr int kPack = kTileTokens * kChannels / kThreads;  // channels of one token that a loader takes
   static constexpr int kProjection = kTileTokens * kBlockStates / kThreads;  // states of B, and of C, that it takes
+  // Rows of shared memory are longer than a tile has channels, so that packs of neighbouring tokens, or the rows of a
+  // channel's lanes, lie in different banks.
+  static constexpr int kRow = kChannels + kWarpChannels;
+  static constexpr int kStepRow = kChannels + (kPack >= 4 ? 2 : 0);
   static_assert(kWarpChannels >= 1 && kPack >= 1 && kProjection >= 1 && kThreads % kWarp == 0);
 };
 
@@ -113,11 +117,11 @@ __device__ __forceinline__ PackColumn<T, Layout::kPack> channel_column(const Str
   return {static_cast<T*>(x.data) + clip + me.channel + me.pack(), x.time};
 }
 
-// Where the loader's pack at time t lies in a dense (B, L, D) tensor, or (R, B, L, D) for the given direction.
+// Where the loader's pack of the clip's first token lies in a dense (B, L, D) tensor, or (R, B, L, D) for the given
+// direction.
 template <class Layout>
-__device__ __forceinline__ int64_t dense_place(const ScanArgs& args, const Share<Layout>& me, int t,
-                                               int direction = 0) {
-  return ((direction * args.batch + me.batch) * args.length + t) * args.channels + me.channel + me.pack();
+__device__ __forceinline__ int64_t dense_place(const ScanArgs& args, const Share<Layout>& me, int direction = 0) {
+  return (direction * args.batch + me.batch) * args.length * args.channels + me.channel + me.pack();
 }
 
 template <typename T, class Layout>
@@ -138,8 +142,17 @@ __device__ __forceinline__ void clear_channels(const Output& x, const ScanArgs& 
 template <typename acc_t, class Layout>
 __device__ __forceinline__ Pack<acc_t, Layout::kPack> load_parameter(const void* x, const ScanArgs& args,
                                                                      const Share<Layout>& me) {
-  const auto column = channel_column<const acc_t>(Input{x, args.channels, 0, 0, 0}, me);
+  const auto column = channel_column<const acc_t>(Input{x, args.channels}, me);
   return column.load(0, pack_access<Layout::kPack>(me.channels - me.pack(), column), x);
+}
+
+// Bias and skip of a tile's channels, to be seen after a barrier.
+template <class Tile, class Layout>
+__device__ __forceinline__ void load_channel_parameters(Tile& tile, const ScanArgs& args, const Share<Layout>& me) {
+  using acc_t = std::remove_reference_t<decltype(tile.bias[0])>;
+  if (me.token() > 0) return;
+  store_pack(&tile.bias[me.pack()], load_parameter<acc_t>(args.delta_bias, args, me));
+  store_pack(&tile.skip[me.pack()], load_parameter<acc_t>(args.D, args, me));
 }
 
 template <typename in_t, class Layout>
@@ -159,16 +172,22 @@ struct ProjectionColumns {
     return {static_cast<const in_t*>(x.data) + clip + n, x.time};
   }
 
-  __device__ ProjectionColumns(const ScanArgs& args, const Share<Layout>& me, int block) {
-    const int64_t n = block * kBlockStates + me.first_state();
-    B = column(args.B, me, n);
-    C = column(args.C, me, n);
-    access = pack_access<Layout::kProjection>(args.state - n, B, C);
+  __device__ ProjectionColumns(const ScanArgs& args, const Share<Layout>& me, int block)
+      : B(column(args.B, me, first_state(me, block))), C(column(args.C, me, first_state(me, block))) {
+    access = pack_access<Layout::kProjection>(args.state - first_state(me, block), B, C);
+  }
+
+  __device__ static int64_t first_state(const Share<Layout>& me, int block) {
+    return block * kBlockStates + me.first_state();
   }
 
   __device__ __forceinline__ Projections<in_t, Layout> fetch(const Share<Layout>& me, int start) const {
     const int t = start + me.state_token();
     return {B.load(t, access, t < me.length), C.load(t, access, t < me.length)};
+  }
+  __device__ __forceinline__ Projections<in_t, Layout> fetch_whole(const Share<Layout>& me, int start) const {
+    const int t = start + me.state_token();
+    return {B.load_whole(t), C.load_whole(t)};
   }
 };
 
@@ -177,22 +196,36 @@ struct alignas(2 * sizeof(acc_t)) Step {
   acc_t delta, delta_u;
 };
 
-// B and C of a tile, for one block of states.
-template <typename acc_t>
+// The loader's pack of steps.
+template <typename acc_t, int kPack>
+__device__ __forceinline__ void store_steps(Step<acc_t>* to, const acc_t (&delta)[kPack], const acc_t (&u)[kPack]) {
+  store_pack(reinterpret_cast<acc_t*>(to),
+             make_pack<acc_t, 2 * kPack>([&](int i) { return i % 2 ? delta[i / 2] * u[i / 2] : delta[i / 2]; }));
+}
+
+// B and C of a tile, for one block of states. Copy number q has state s in place s ^ q, so that walkers who keep their
+// states in such an order of their own read them as packs. Copies are a little apart, in different banks.
+template <typename acc_t, int kCopies = 1>
 struct StagedProjections {
-  alignas(16) acc_t B[kTileTokens][kBlockStates];
-  alignas(16) acc_t C[kTileTokens][kBlockStates];
+  static constexpr int kRow = kBlockStates + (kCopies > 1 ? 4 : 0);
+  alignas(16) acc_t B[kTileTokens][kCopies][kRow];
+  alignas(16) acc_t C[kTileTokens][kCopies][kRow];
 };
 
-template <typename in_t, typename acc_t, class Layout>
-__device__ __forceinline__ void stage(StagedProjections<acc_t>& to, const Share<Layout>& me,
+template <int kCopies, typename in_t, int kCount, typename acc_t, int kRow>
+__device__ __forceinline__ void stage_copies(acc_t (&to)[kCopies][kRow], int first, const Pack<in_t, kCount>& from) {
+#pragma unroll
+  for (int q = 0; q < kCopies; ++q)
+    store_pack(&to[q][first ^ (q & ~(kCount - 1))],
+               make_pack<acc_t, kCount>([&](int i) { return widen(from.at(i ^ (q & (kCount - 1)))); }));
+}
+
+template <typename in_t, typename acc_t, class Layout, int kCopies>
+__device__ __forceinline__ void stage(StagedProjections<acc_t, kCopies>& to, const Share<Layout>& me,
                                       const Projections<in_t, Layout>& from) {
   const int turn = me.turn(me.state_token());
-#pragma unroll
-  for (int i = 0; i < Layout::kProjection; ++i) {
-    to.B[turn][me.first_state() + i] = widen(from.B.at[i]);
-    to.C[turn][me.first_state() + i] = widen(from.C.at[i]);
-  }
+  stage_copies(to.B[turn], me.first_state(), from.B);
+  stage_copies(to.C[turn], me.first_state(), from.C);
 }
 
 // Where a walker's states of one block begin in a dense (..., D, N) array of `rows` times D channels.
@@ -201,29 +234,29 @@ __device__ __forceinline__ int64_t states_place(const ScanArgs& args, const Shar
   return (row * args.channels + me.channel + me.walk_channel()) * args.state + me.walk_state(block);
 }
 
-// States that do not exist are zero, and all are where there is no array.
+// States that do not exist are zero, and all are where there is no array. Value number i is that of state i ^ order.
 template <typename acc_t, class Layout>
 __device__ __forceinline__ void load_states(acc_t (&values)[Layout::kStates], const void* array, const ScanArgs& args,
-                                            const Share<Layout>& me, int64_t row, int block) {
+                                            const Share<Layout>& me, int64_t row, int block, int order = 0) {
   const auto* from = static_cast<const acc_t*>(array) + states_place(args, me, row, block);
   const int count = array ? me.state_count(args, block) : 0;
 #pragma unroll
-  for (int i = 0; i < Layout::kStates; ++i) values[i] = i < count ? from[i] : acc_t(0);
+  for (int i = 0; i < Layout::kStates; ++i) values[i] = (i ^ order) < count ? from[i ^ order] : acc_t(0);
 }
 template <typename acc_t, class Layout>
 __device__ __forceinline__ void store_states(const acc_t (&values)[Layout::kStates], void* array, const ScanArgs& args,
-                                             const Share<Layout>& me, int64_t row, int block) {
+                                             const Share<Layout>& me, int64_t row, int block, int order = 0) {
   auto* to = static_cast<acc_t*>(array) + states_place(args, me, row, block);
   const int count = array ? me.state_count(args, block) : 0;
 #pragma unroll
   for (int i = 0; i < Layout::kStates; ++i)
-    if (i < count) to[i] = values[i];
+    if ((i ^ order) < count) to[i ^ order] = values[i];
 }
 
 template <typename acc_t, class Layout>
 __device__ __forceinline__ void load_decay(acc_t (&decay)[Layout::kStates], const ScanArgs& args,
-                                           const Share<Layout>& me, int block) {
-  load_states(decay, args.A, args, me, me.direction(), block);
+                                           const Share<Layout>& me, int block, int order = 0) {
+  load_states(decay, args.A, args, me, me.direction(), block, order);
 #pragma unroll
   for (int n = 0; n < Layout::kStates; ++n) decay[n] *= kLog2E<acc_t>;  // so that exp(delta A) is one power of two
 }
@@ -255,6 +288,19 @@ __device__ __forceinline__ acc_t spread_sums(acc_t* values, int index) {
       values[i] = (odd ? odd_value : even_value) + __shfl_xor_sync(kAllLanes, odd ? even_value : odd_value, kStride);
     }
     return spread_sums<kCount / 2, 2 * kStride>(values, index / 2);
+  }
+}
+
+// Of `values`, each to be summed over kCount lanes that lie kStride apart, where lane number `index` has value number
+// i ^ index in place i: every lane gets the sum of the value that it has in place 0. As all lanes keep the same places
+// and send the same places, there is nothing to select. Places are `kStep` apart.
+template <int kCount, int kStride, int kStep, typename acc_t>
+__device__ __forceinline__ void spread_ordered_sums(acc_t* values) {
+  if constexpr (kCount > 1) {
+#pragma unroll
+    for (int i = 0; i < kCount / 2; ++i)
+      values[2 * i * kStep] += __shfl_xor_sync(kAllLanes, values[(2 * i + 1) * kStep], kStride);
+    spread_ordered_sums<kCount / 2, 2 * kStride, 2 * kStep>(values);
   }
 }
 

@@ -25,6 +25,8 @@ class CudaScan {
 
   void backward(const ScanBackwardArgs& args, const ScanTensors& s) const {
     check_sizes(args, s.op);
+    check(args.groups * args.state <= (int64_t(1) << 28), s.op, ": B has ", args.groups, " groups of ", args.state,
+          " states; expected at most ", int64_t(1) << 28, " in all on a GPU");
     Tensor scratch = empty({selective_scan_backward_scratch(args)}, s.acc(), s.u);
     launch_selective_scan_backward(args, scratch.mutable_data_ptr(), device_.stream());
   }
@@ -34,12 +36,16 @@ class CudaScan {
   }
 
  private:
-  // Kernels count tokens, channels and states in 32 bits, and everything that is a product of them in 64.
+  // Kernels count tokens, channels and states in 32 bits, the bytes from one token to the next in 32 as well, and
+  // everything else in 64.
   static void check_sizes(const ScanArgs& args, const char* op) {
-    constexpr int64_t kMost = (int64_t(1) << 31) - 64;
-    check(args.length <= kMost && args.channels <= kMost && args.state <= kMost, op, ": u has ", args.length,
+    constexpr int64_t kMost = (int64_t(1) << 31) - 64, kFarthest = int64_t(1) << 28;
+    check(args.length <= kMost && args.channels <= kFarthest && args.state <= kMost, op, ": u has ", args.length,
           " tokens and ", args.channels, " channels, A has ", args.state, " states; expected at most ", kMost,
-          " of each on a GPU");
+          " tokens and states and ", kFarthest, " channels on a GPU");
+    for (const int64_t stride : {args.u.time, args.delta.time, args.B.time, args.C.time, args.z.time})
+      check(stride <= kFarthest, op, ": the tokens of an input lie ", stride, " elements apart; expected at most ",
+            kFarthest, " on a GPU: give its contiguous()");
   }
 
   OnDevice device_;

@@ -22,6 +22,10 @@ using Candidate = ScanLayout<kBackwardBlocks[number].lanes, kBackwardBlocks[numb
 using ManyBlocks = ScanLayout<8, 128>;  // where there are more states than a block has
 using OfDouble = ScanLayout<16, 128>;
 
+// Blocks whose registers a multiprocessor holds.
+template <class Layout>
+constexpr int kResidentBlocks = Layout::kThreads == 64 ? kBackwardBlocks[0].resident : 1;
+
 // What the direction that comes first leaves for the other, acc (B, L, D), may lie in dz and du. Gradients of blocks of
 // states that are not being walked wait in the rest.
 struct Scratch {
@@ -36,13 +40,17 @@ struct ProjectionGradients {
   PackColumn<acc_t, Layout::kProjection> dB, dC;
   PackAccess access;
 
-  __device__ ProjectionGradients(const ScanBackwardArgs& args, const Share<Layout>& me, int block) {
+  __device__ ProjectionGradients(const ScanBackwardArgs& args, const Share<Layout>& me, int block)
+      : dB(column(args.dB, args, me, block)), dC(column(args.dC, args, me, block)) {
+    const int64_t n = block * kBlockStates + me.first_state();
+    access = pack_access<Layout::kProjection>(args.state - n, dB, dC);
+  }
+
+  __device__ static PackColumn<acc_t, Layout::kProjection> column(void* x, const ScanBackwardArgs& args,
+                                                                  const Share<Layout>& me, int block) {
     const int64_t clip = (me.split * args.directions + me.direction()) * args.batch + me.batch;
     const int64_t n = block * kBlockStates + me.first_state(), row = args.groups * args.state;
-    const int64_t first = clip * args.length * row + me.group * args.state + n;
-    dB = {static_cast<acc_t*>(args.dB) + first, row};
-    dC = {static_cast<acc_t*>(args.dC) + first, row};
-    access = pack_access<Layout::kProjection>(args.state - n, dB, dC);
+    return {static_cast<acc_t*>(x) + clip * args.length * row + me.group * args.state + n, row};
   }
 };
 
@@ -59,8 +67,8 @@ __device__ __forceinline__ void finish_projections(const BackwardTile<acc_t, Lay
   for (int warp = 0; warp < tile.kWarps; ++warp) {
 #pragma unroll
     for (int i = 0; i < Layout::kProjection; ++i) {
-      dB[i] += tile.dB[warp][turn][me.first_state() + i];
-      dC[i] += tile.dC[warp][turn][me.first_state() + i];
+      dB[i] += tile.sums[warp][turn][0][me.first_state() + i];
+      dC[i] += tile.sums[warp][turn][1][me.first_state() + i];
     }
   }
   const ProjectionGradients<acc_t, Layout> to(args, me, block);
@@ -99,7 +107,7 @@ __device__ __forceinline__ void store_channel_sums(void* to, const acc_t (&turns
 
 // kOneBlock: there are no more states than a block has.
 template <typename in_t, class Layout, bool kOneBlock>
-__global__ void __launch_bounds__(2 * Layout::kThreads, 128 / Layout::kThreads)
+__global__ void __launch_bounds__(2 * Layout::kThreads, kResidentBlocks<Layout>)
     selective_scan_backward_kernel(const ScanBackwardArgs args, const Scratch scratch) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
@@ -109,28 +117,48 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, 128 / Layout::kThreads)
   const int64_t states_row = me.direction() * args.batch + me.batch;
   const int64_t clip_row = me.batch * args.directions + me.direction();
   const int tiles = me.tiles(), blocks = kOneBlock ? 1 : state_blocks(args), turn = me.turn(me.token());
+  const int order = state_order(me);
   const bool gated = args.z.data;
   const BackwardInputs<in_t, Layout> inputs(args, me);
   const PackAccess access =
       pack_access<kPack>(me.channels - me.pack(), inputs.u, inputs.delta, inputs.dout, inputs.z,
                          channel_column<const in_t>(Input{args.ddelta.data, 0, 0, args.channels, 0}, me));
   auto* waiting = static_cast<acc_t*>(scratch.waiting);
-  acc_t decay[kStates], before[kStates], g[kStates], dA[kStates];
+  acc_t decay[kStates], before[kStates], next_before[kStates], g[kStates], dA[kStates] = {};
 #pragma unroll
   for (int k = 0; k < kPack; ++k) tile.dD[turn][me.pack() + k] = tile.dbias[turn][me.pack() + k] = 0;
-
+  load_channel_parameters(tile, args, me);
   clear_padding<in_t>(args, me);
+  // Not in the first round of the loop: every round would then wait there for all loads under way.
+  if (kOneBlock) {
+    load_decay(decay, args, me, 0, order);
+    load_states(g, args.dlast_state, args, me, states_row, 0, order);
+  }
+  const auto start_of = [&](int i) { return me.start(tiles - 1 - i); };
   const auto fetch = [&](int i) {
-    return BackwardInputs<in_t, Layout>(args, me.forgotten()).fetch(me, access, me.start(tiles - 1 - i));
+    return BackwardInputs<in_t, Layout>(args, me.forgotten()).fetch(me, access, start_of(i), gated);
   };
   auto next = fetch(0);
+  load_checkpoint(next_before, args, me, start_of(0), 0);
+  __syncthreads();
   for (int i = 0; i < tiles; ++i) {
-    const int start = me.start(tiles - 1 - i), t = start + me.token();
+    const int start = start_of(i), t = start + me.token();
     const Meeting meeting(i, tiles, me.direction(), args.directions);
-    const auto skip = load_parameter<acc_t>(args.D, args, me);
-    load_checkpoint(before, args, me.forgotten(), start, 0);
-    stage(tile, args, me, start, next, load_parameter<acc_t>(args.delta_bias, args, me), skip);
+    const int64_t row = unsigned(t) * uint64_t(unsigned(args.channels));
+    const int64_t place = dense_place(args, me.forgotten()) + row;
+    const int64_t place_of_both = dense_place(args, me.forgotten(), me.direction()) + row;
+    const bool exists = t < me.length, finishes = exists && meeting.second;
+    const auto fetch_other = [&] {
+      const bool both = finishes && args.directions == 2;
+      return BackwardOther<acc_t, Layout>{
+          dense_pack<acc_t, Layout>(scratch.partial_du, place).load(0, access, both && args.shared_u),
+          dense_pack<acc_t, Layout>(scratch.partial_y, place).load(0, access, both && gated)};
+    };
+    BackwardOther<acc_t, Layout> other{};
+    stage<kOneBlock>(tile, args, me, start, next);
     stage(tile.projections, me, next.projections);
+#pragma unroll
+    for (int n = 0; n < kStates; ++n) before[n] = next_before[n];
     __syncthreads();
 
     for (int block = 0; block < blocks; ++block) {
@@ -139,19 +167,23 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, 128 / Layout::kThreads)
         stage(tile.projections, me, ProjectionColumns<in_t, Layout>(args, me, block).fetch(me, start));
         __syncthreads();
       }
-      if (i == 0 || blocks > 1) {
-        load_decay(decay, args, me, block);
-        if (i == 0) load_states(g, args.dlast_state, args, me, states_row, block);
+      if (!kOneBlock) {
+        load_decay(decay, args, me, block, order);
+        if (i == 0) load_states(g, args.dlast_state, args, me, states_row, block, order);
 #pragma unroll
         for (int n = 0; n < kStates; ++n) {
           if (i > 0) g[n] = waiting[waiting_place(blocks, block, 2 * kStates, n)];
           dA[n] = i > 0 ? waiting[waiting_place(blocks, block, 2 * kStates, kStates + n)] : acc_t(0);
         }
       }
-      walk_back(tile, me, gated, decay, before, g, dA, [&] {
-        if (block == 0 && i + 1 < tiles) next = fetch(i + 1);
+      walk_back<kOneBlock>(tile, me, gated, decay, before, g, dA, [&] {
+        if (block > 0) return;
+        if (!meeting.middle) other = fetch_other();
+        if (i + 1 == tiles) return;
+        next = fetch(i + 1);
+        load_checkpoint(next_before, args, me.forgotten(), start_of(i + 1), 0);
       });
-      if (blocks > 1) {
+      if (!kOneBlock) {
 #pragma unroll
         for (int n = 0; n < kStates; ++n) {
           waiting[waiting_place(blocks, block, 2 * kStates, n)] = g[n];
@@ -159,47 +191,47 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, 128 / Layout::kThreads)
         }
       }
       if (i + 1 == tiles) {
-        store_states(dA, args.dA, args, me, clip_row, block);
-        store_states(g, args.dinitial_state, args, me, states_row, block);
+        store_states(dA, args.dA, args, me, clip_row, block, order);
+        store_states(g, args.dinitial_state, args, me, states_row, block, order);
       }
       __syncthreads();
       finish_projections(tile, args, me.forgotten(), start, block);
     }
 
-    const bool exists = t < me.length;
-    acc_t du[kPack], ddelta[kPack], y[kPack];
+    const auto pack = [&](const acc_t* of) { return load_pack<acc_t, kPack>(of + me.pack()); };
+    const auto u = pack(tile.u[turn]), dy = pack(tile.dy[turn]), g_B = pack(tile.g_B[turn]);
+    const auto w_A = pack(tile.w_A[turn]), slope = pack(tile.slope[turn]), skip = pack(tile.skip);
+    const auto left_y = pack(tile.y[turn]);
+    auto dD = pack(tile.dD[turn]), dbias = pack(tile.dbias[turn]);
+    acc_t du[kPack], ddelta[kPack];
 #pragma unroll
     for (int k = 0; k < kPack; ++k) {
-      const int c = me.pack() + k;
-      const acc_t u = tile.u[turn][c], dy = tile.dy[turn][c], g_B = tile.g_B[turn][c];
-      ddelta[k] = (tile.w_A[turn][c] * kLn2<acc_t> + g_B * u) * tile.slope[turn][c];
-      du[k] = g_B * tile.steps[turn][c].delta + skip.at[k] * dy;
-      y[k] = tile.y[turn][c];
-      if (exists) tile.dD[turn][c] += dy * u, tile.dbias[turn][c] += ddelta[k];
+      ddelta[k] = (w_A.at(k) * kLn2<acc_t> + g_B.at(k) * u.at(k)) * slope.at(k);
+      du[k] = g_B.at(k) * tile.steps[turn][me.pack() + k].delta + skip.at(k) * dy.at(k);
+      if (exists) dD.at(k) += dy.at(k) * u.at(k), dbias.at(k) += ddelta[k];
     }
-    const int64_t place = dense_place(args, me, t), place_of_both = dense_place(args, me, t, me.direction());
+    store_pack(&tile.dD[turn][me.pack()], dD);
+    store_pack(&tile.dbias[turn][me.pack()], dbias);
     if (exists) dense_pack<in_t, Layout>(args.ddelta.data, place_of_both).store(0, access, ddelta);
     if (exists && !args.shared_u) dense_pack<in_t, Layout>(args.du.data, place_of_both).store(0, access, du);
     if (exists && !meeting.second) {
       if (args.shared_u) dense_pack<acc_t, Layout>(scratch.partial_du, place).store(0, access, du);
-      if (gated) dense_pack<acc_t, Layout>(scratch.partial_y, place).store(0, access, y);
+      if (gated) dense_pack<acc_t, Layout>(scratch.partial_y, place).store(0, access, left_y.elements);
     }
-    if (meeting.middle) __syncthreads();
-    if (exists && meeting.second && args.shared_u) {
-      const auto other = dense_pack<acc_t, Layout>(scratch.partial_du, place).load(0, access);
+    if (meeting.middle) {
+      __syncthreads();
+      other = fetch_other();
+    }
+    if (finishes && args.shared_u) {
 #pragma unroll
-      for (int k = 0; k < kPack; ++k) du[k] += other.at[k];
+      for (int k = 0; k < kPack; ++k) du[k] += other.du.at(k);
       dense_pack<in_t, Layout>(args.du.data, place).store(0, access, du);
     }
-    if (exists && meeting.second && gated) {
-      const auto other = dense_pack<acc_t, Layout>(scratch.partial_y, place).load(0, access, args.directions == 2);
-      const auto dout = inputs.dout.load(t, access), z = inputs.z.load(t, access);
+    if (finishes && gated) {
+      const auto dz_of_y = pack(tile.dz_of_y[turn]);
       acc_t dz[kPack];
 #pragma unroll
-      for (int k = 0; k < kPack; ++k) {
-        const acc_t gate = widen(z.at[k]), open = sigmoid(gate);
-        dz[k] = widen(dout.at[k]) * (y[k] + other.at[k]) * open * (1 + gate * (1 - open));
-      }
+      for (int k = 0; k < kPack; ++k) dz[k] = dz_of_y.at(k) * (left_y.at(k) + other.y.at(k));
       dense_pack<in_t, Layout>(args.dz.data, place).store(0, access, dz);
     }
   }
@@ -255,9 +287,7 @@ void launch_selective_scan_backward(const ScanBackwardArgs& args, void* scratch,
       if (!one_block) return launch_layout<in_t, ManyBlocks, false>(args, parts, stream);
       switch (chosen_candidate(args)) {
         case 0: return launch_layout<in_t, Candidate<0>, true>(args, parts, stream);
-        case 1: return launch_layout<in_t, Candidate<1>, true>(args, parts, stream);
-        case 2: return launch_layout<in_t, Candidate<2>, true>(args, parts, stream);
-        default: return launch_layout<in_t, Candidate<3>, true>(args, parts, stream);
+        default: return launch_layout<in_t, Candidate<1>, true>(args, parts, stream);
       }
     }
   });

@@ -25,8 +25,10 @@ struct Scratch {
 
 template <typename acc_t, class Layout>
 struct ForwardTile {
-  Step<acc_t> steps[kTileTokens][Layout::kChannels];
-  alignas(16) acc_t y[kTileTokens][Layout::kChannels];
+  alignas(16) Step<acc_t> steps[kTileTokens][Layout::kStepRow];
+  alignas(16) acc_t y[kTileTokens][Layout::kRow];
+  alignas(16) acc_t bias[Layout::kChannels];
+  alignas(16) acc_t skip[Layout::kChannels];
   StagedProjections<acc_t> projections;
 };
 
@@ -56,6 +58,8 @@ struct ForwardInputs {
   __device__ __forceinline__ ForwardFetched<in_t, Layout> fetch(const Share<Layout>& me, PackAccess access,
                                                                 int start) const {
     const int t = start + me.token();
+    if (start + kTileTokens <= me.length && access.whole && projections.access.whole)
+      return {u.load_whole(t), delta.load_whole(t), projections.fetch_whole(me, start)};
     return {u.load(t, access, t < me.length), delta.load(t, access, t < me.length), projections.fetch(me, start)};
   }
 };
@@ -63,40 +67,55 @@ struct ForwardInputs {
 // Widens and stages the loader's pack: the steps, and the skip D u as what y begins with.
 template <typename in_t, typename acc_t, class Layout>
 __device__ __forceinline__ void stage(ForwardTile<acc_t, Layout>& tile, const ScanArgs& args, const Share<Layout>& me,
-                                      int start, const ForwardFetched<in_t, Layout>& from,
-                                      const Pack<acc_t, Layout::kPack>& bias, const Pack<acc_t, Layout::kPack>& skip) {
+                                      int start, const ForwardFetched<in_t, Layout>& from) {
+  constexpr int kPack = Layout::kPack;
   const bool exists = start + me.token() < me.length;
   const int turn = me.turn(me.token());
+  const auto bias = load_pack<acc_t, kPack>(&tile.bias[me.pack()]);
+  const auto skip = load_pack<acc_t, kPack>(&tile.skip[me.pack()]);
+  acc_t delta[kPack], u[kPack];
 #pragma unroll
-  for (int i = 0; i < Layout::kPack; ++i) {
-    const acc_t u = widen(from.u.at[i]), raw = widen(from.delta.at[i]) + bias.at[i];
-    const acc_t delta = !exists ? acc_t(0) : args.delta_softplus ? softplus(raw) : raw;
-    tile.steps[turn][me.pack() + i] = {delta, delta * u};
-    tile.y[turn][me.pack() + i] = skip.at[i] * u;
+  for (int i = 0; i < kPack; ++i) {
+    const acc_t raw = widen(from.delta.at(i)) + bias.at(i);
+    delta[i] = args.delta_softplus ? softplus(raw) : raw;
+    if (!exists) delta[i] = 0;
+    u[i] = widen(from.u.at(i));
   }
+  store_steps(&tile.steps[turn][me.pack()], delta, u);
+  store_pack(&tile.y[turn][me.pack()], make_pack<acc_t, kPack>([&](int i) { return skip.at(i) * u[i]; }));
 }
 
 template <typename acc_t, class Layout>
 __device__ __forceinline__ void walk(ForwardTile<acc_t, Layout>& tile, const Share<Layout>& me,
                                      const acc_t (&decay)[Layout::kStates], acc_t (&h)[Layout::kStates]) {
   constexpr int kLanes = Layout::kLanes, kStates = Layout::kStates;
+  constexpr int kSums = kStates > 4 ? 2 : 1;  // two short chains of sums wait less than a long one
+  constexpr bool kAtOnce = kLanes == 2;       // for want of registers
+  acc_t spread[kTileTokens / kLanes];
+  const auto add = [&](int first) { tile.y[first + me.lane()][me.walk_channel()] += spread[first / kLanes]; };
 #pragma unroll
   for (int first = 0; first < kTileTokens; first += kLanes) {
     acc_t y[kLanes];
 #pragma unroll
     for (int i = 0; i < kLanes; ++i) {
       const Step<acc_t> step = tile.steps[first + i][me.walk_channel()];
-      const auto B = load_pack<acc_t, kStates>(&tile.projections.B[first + i][me.lane() * kStates]);
-      const auto C = load_pack<acc_t, kStates>(&tile.projections.C[first + i][me.lane() * kStates]);
-      y[i] = 0;
+      const auto B = load_pack<acc_t, kStates>(&tile.projections.B[first + i][0][me.lane() * kStates]);
+      const auto C = load_pack<acc_t, kStates>(&tile.projections.C[first + i][0][me.lane() * kStates]);
+      acc_t sums[kSums] = {};
 #pragma unroll
       for (int n = 0; n < kStates; ++n) {
-        h[n] = fast_exp2(step.delta * decay[n]) * h[n] + step.delta_u * B.at[n];
-        y[i] += h[n] * C.at[n];
+        h[n] = fast_exp2(step.delta * decay[n]) * h[n] + step.delta_u * B.at(n);
+        sums[n % kSums] += h[n] * C.at(n);
       }
+      y[i] = kSums == 2 ? sums[0] + sums[kSums - 1] : sums[0];
     }
-    tile.y[first + me.lane()][me.walk_channel()] += spread_sums<kLanes, Layout::kWarpChannels>(y, me.lane());
+    spread[first / kLanes] = spread_sums<kLanes, Layout::kWarpChannels>(y, me.lane());
+    if (kAtOnce) add(first);
   }
+  // Not on the way: a store holds back the loads of the tokens behind it.
+#pragma unroll
+  for (int first = 0; first < kTileTokens; first += kLanes)
+    if (!kAtOnce) add(first);
 }
 
 // The state before the tile that begins at `start`: (R, B, K, N, D).
@@ -113,7 +132,7 @@ __device__ __forceinline__ void store_checkpoint(const ScanForwardArgs& args, co
 
 // kOneBlock: there are no more states than a block has.
 template <typename in_t, class Layout, bool kOneBlock>
-__global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 4)
+__global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : kForwardBlocks[0].resident)
     selective_scan_kernel(const ScanForwardArgs args, const Scratch scratch) {
   using acc_t = Acc<in_t>;
   constexpr int kPack = Layout::kPack, kStates = Layout::kStates;
@@ -122,32 +141,37 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
   auto& tile = shared.tiles[me.direction()];
   const int64_t states_row = me.direction() * args.batch + me.batch;
   const int tiles = me.tiles(), blocks = kOneBlock ? 1 : state_blocks(args), turn = me.turn(me.token());
-  const auto bias = load_parameter<acc_t>(args.delta_bias, args, me), skip = load_parameter<acc_t>(args.D, args, me);
   const ForwardInputs<in_t, Layout> inputs(args, me);
   const PackAccess access =
       pack_access<kPack>(me.channels - me.pack(), inputs.u, inputs.delta, inputs.z,
                          channel_column<const in_t>(Input{args.out.data, 0, 0, args.channels, 0}, me));
+  const int64_t first_place = dense_place(args, me);
   auto* waiting = static_cast<acc_t*>(scratch.waiting);
   acc_t decay[kStates], h[kStates];
 
+  load_channel_parameters(tile, args, me);
   if (me.direction() == 0) clear_channels<in_t>(args.out, args, me);
-  const auto fetch = [&](int i) {
-    return ForwardInputs<in_t, Layout>(args, me.forgotten()).fetch(me, access, me.start(i));
-  };
+  // Not in the first round of the loop: every round would then wait there for all loads under way.
+  if (kOneBlock) {
+    load_decay(decay, args, me, 0);
+    load_states(h, args.initial_state, args, me, states_row, 0);
+  }
+  const auto fetch = [&](int i) { return inputs.fetch(me, access, me.start(i)); };
   auto next = fetch(0);
+  __syncthreads();
   for (int i = 0; i < tiles; ++i) {
     const int start = me.start(i), t = start + me.token();
     const Meeting meeting(i, tiles, me.direction(), args.directions);
-    stage(tile, args, me, start, next, bias, skip);
+    stage(tile, args, me, start, next);
     stage(tile.projections, me, next.projections);
     __syncthreads();
 
-    const int64_t place = dense_place(args, me, t);
+    const int64_t place = first_place + unsigned(t) * uint64_t(unsigned(args.channels));
     const auto partial = dense_pack<acc_t, Layout>(scratch.partial, place);
     const bool exists = t < me.length, finishes = exists && meeting.second;
     Pack<in_t, kPack> z{};
     Pack<acc_t, kPack> other{};
-    if (args.z.data) z = channel_column<const in_t>(args.z, me.forgotten()).load(t, access, finishes);
+    if (args.z.data) z = inputs.z.load(t, access, finishes);
     if (args.directions == 2 && !meeting.middle) other = partial.load(0, access, finishes);
     if (i + 1 < tiles) next = fetch(i + 1);
 
@@ -157,7 +181,7 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
         stage(tile.projections, me, ProjectionColumns<in_t, Layout>(args, me, block).fetch(me, start));
         __syncthreads();
       }
-      if (i == 0 || blocks > 1) {
+      if (!kOneBlock) {
         load_decay(decay, args, me, block);
         if (i == 0) load_states(h, args.initial_state, args, me, states_row, block);
 #pragma unroll
@@ -168,14 +192,13 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
       walk(tile, me, decay, h);
 #pragma unroll
       for (int n = 0; n < kStates; ++n)
-        if (blocks > 1) waiting[waiting_place(blocks, block, kStates, n)] = h[n];
+        if (!kOneBlock) waiting[waiting_place(blocks, block, kStates, n)] = h[n];
       if (i + 1 == tiles) store_states(h, args.last_state, args, me, states_row, block);
     }
     __syncthreads();
 
-    acc_t y[kPack];
-#pragma unroll
-    for (int k = 0; k < kPack; ++k) y[k] = tile.y[turn][me.pack() + k];
+    auto summed = load_pack<acc_t, kPack>(&tile.y[turn][me.pack()]);
+    auto& y = summed.elements;
     if (exists && !meeting.second) partial.store(0, access, y);
     if (meeting.middle) {
       __syncthreads();
@@ -184,8 +207,8 @@ __global__ void __launch_bounds__(2 * Layout::kThreads, sizeof(in_t) == 8 ? 2 : 
     if (finishes) {
 #pragma unroll
       for (int k = 0; k < kPack; ++k) {
-        y[k] += other.at[k];
-        const acc_t gate = widen(z.at[k]);
+        y[k] += other.at(k);
+        const acc_t gate = widen(z.at(k));
         if (args.z.data) y[k] *= gate * sigmoid(gate);
       }
       dense_pack<in_t, Layout>(args.out.data, place).store(0, access, y);

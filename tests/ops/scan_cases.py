@@ -23,7 +23,7 @@ SIZES = [
     (1, 40, 6, 256, 1),
     (2, 18, 8, 16, 1),
     (4, 18, 16, 16, 1),
-    (2, 18, 64, 16, 1),
+    (4, 18, 128, 16, 1),
 ]
 OPTIONS = list(itertools.product([False, True], repeat=3))  # D, z, delta_bias; softplus goes with delta_bias
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]

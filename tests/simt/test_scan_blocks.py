@@ -17,7 +17,7 @@ EMULATED_MULTIPROCESSORS = 2
 
 # Lanes by threads of one direction, as in scan_blocks.h.
 FORWARD = ("2 x 64", "4 x 64", "8 x 64")
-BACKWARD = ("4 x 128", "4 x 64", "8 x 64", "16 x 128")
+BACKWARD = ("4 x 64", "8 x 64")
 
 
 def chosen(candidates: tuple, clips: int, channels: int, multiprocessors: int, directions: int = 2) -> str:
@@ -27,7 +27,7 @@ def chosen(candidates: tuple, clips: int, channels: int, multiprocessors: int, d
 
 @pytest.mark.parametrize("candidates", [FORWARD, BACKWARD], ids=["forward", "backward"])
 def test_the_op_tests_come_to_every_block(candidates):
-    sizes = [(2, 8), (4, 16), (2, 64)]  # clips and channels of the last of tests/ops/scan_cases.py
+    sizes = [(2, 8), (4, 16), (4, 128)]  # clips and channels of the last of tests/ops/scan_cases.py
     found = {chosen(candidates, *size, EMULATED_MULTIPROCESSORS, directions) for size in sizes for directions in (1, 2)}
     assert found == set(candidates)
 
@@ -35,18 +35,15 @@ def test_the_op_tests_come_to_every_block(candidates):
 @pytest.mark.parametrize(
     ("clips", "channels", "forward", "backward"),
     [
-        (64, 384, "2 x 64", "4 x 128"),  # a full card has no use for narrow blocks
-        (64, 1536, "2 x 64", "4 x 128"),  # where they would save a fiftieth backward
-        (4, 384, "4 x 64", "4 x 64"),
-        (4, 768, "2 x 64", "4 x 128"),
+        (64, 384, "2 x 64", "4 x 64"),  # a full card has no use for narrow blocks
+        (64, 1536, "2 x 64", "4 x 64"),
+        (4, 384, "4 x 64", "8 x 64"),  # forward, 8 lanes would save a twentieth
+        (4, 768, "8 x 64", "8 x 64"),
         (4, 1536, "4 x 64", "4 x 64"),
         (1, 768, "8 x 64", "8 x 64"),
     ],
 )
 def test_choices_on_a_card_of_132_multiprocessors(clips, channels, forward, backward):
+    """Those that were fastest on an H100, but for what the comments say."""
     assert chosen(FORWARD, clips, channels, 132) == forward
     assert chosen(BACKWARD, clips, channels, 132) == backward
-
-
-def test_one_direction_wants_a_warp_on_every_scheduler():
-    assert chosen(BACKWARD, 1, 384, 132, directions=1) == "16 x 128"
