@@ -3,6 +3,8 @@
 
 #include <torch/csrc/stable/library.h>
 
+#include "torch_calls.h"
+
 #if !defined(SSAMBA_NAMESPACE)
 #define SSAMBA_NAMESPACE ssamba
 #endif

@@ -198,8 +198,13 @@ def _apply(function: type, args: Sequence[Any]) -> Any:
 
 
 def _below_autograd(overload: Any, args: Sequence[Any]) -> Any:
-    with torch._C._AutoDispatchBelowAutograd():
-        return overload(*args)
+    try:
+        with torch._C._AutoDispatchBelowAutograd():
+            return overload(*args)
+    except RuntimeError as error:  # torch's type does not come through its stable ABI
+        if "CUDA out of memory" in str(error) and not isinstance(error, torch.OutOfMemoryError):
+            raise torch.OutOfMemoryError(str(error)) from None
+        raise
 
 
 def _wants_gradient(args: Sequence[Any]) -> bool:

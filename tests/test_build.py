@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,13 @@ def test_library_is_tied_to_no_torch_version():
     assert "STABLE" in audit.stdout
     assert "unstable=0" in audit.stdout
     assert "min-torch=2.11" in audit.stdout
+
+
+def test_libraries_name_no_folder_of_the_machine_that_built_them():
+    """Messages of torch quote the files in which a kernel is registered or a call fails."""
+    for path in (LIBRARY, Path(_C.__file__)):
+        found = re.findall(rb"/[\w./-]+/(?:csrc|torch)/[\w./-]+\.(?:h|cpp)", path.read_bytes())
+        assert not found, found
 
 
 @pytest.mark.parametrize(
