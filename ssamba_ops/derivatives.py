@@ -74,16 +74,20 @@ def register_derivatives(
 
 
 def register_refusal(op: str, instead: str) -> None:
-    """Makes `ssamba::<op>`, which has no derivative, say so where one is wanted, and what to call instead."""
+    """Makes `ssamba::<op>`, an op in place, say what to call instead where a derivative or torch.vmap is wanted."""
     overload = getattr(torch.ops.ssamba, op).default
 
     def refuse(*args: Any) -> Any:
         raise NotImplementedError(f"ssamba::{op} has no derivative; {instead}, or detach its inputs")
 
+    def refuse_to_map(*_: Any) -> Any:
+        raise NotImplementedError(f"ssamba::{op} works in place and cannot be mapped by torch.vmap; {instead}")
+
     def run(*args: Any) -> Any:
         return refuse(*args) if _wants_gradient(args) else _below_autograd(overload, args)
 
     _register(overload, run, refuse)
+    torch.library.register_vmap(f"ssamba::{op}", refuse_to_map)
 
 
 def _register(overload: Any, run: Callable[..., Any], plain: Callable[..., Any]) -> None:

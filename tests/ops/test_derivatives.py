@@ -246,7 +246,7 @@ def test_the_training_form_has_the_same_tangent(op):
 
 
 @pytest.mark.host
-def test_scan_part_refuses_derivatives():
+def test_scan_part_refuses_derivatives_and_vmap():
     u = torch.ones(1, 2, 3)
     rest = {name: torch.ones(1, 2, 1) for name in ("dt", "B", "C")}
     rest |= {name: torch.ones(3, 1) for name in ("dt_weight", "A")} | {name: torch.ones(3) for name in ("D", "dt_bias")}
@@ -262,6 +262,8 @@ def test_scan_part_refuses_derivatives():
     with torch.no_grad(), forward_ad.dual_level(), pytest.raises(NotImplementedError, match=message):
         part(forward_ad.make_dual(u, u))
     part(u.requires_grad_().detach())
+    with pytest.raises(NotImplementedError, match=r"scan_part .* cannot be mapped by torch\.vmap; call ssamba_ops"):
+        vmap(part)(torch.ones(3, 1, 2, 3))
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
