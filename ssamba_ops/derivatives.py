@@ -99,8 +99,8 @@ def _register(overload: Any, run: Callable[..., Any], plain: Callable[..., Any])
         args = (*args, *defaults[len(args) :])
         if not _any_dual(args):
             return run(*args)
+        duals = plain(*args)  # first, as it may refuse
         outputs = _below_autograd(overload, [_primal(x) for x in args])
-        duals = plain(*args)
         if isinstance(outputs, Tensor):
             return duals if _wants_gradient(args) else _dual(outputs, duals)
         duals = duals if isinstance(duals, tuple) else (duals,)

@@ -259,8 +259,10 @@ def test_scan_part_refuses_derivatives_and_vmap():
     for asked in (lambda: jvp(part, (u,), (u,)), lambda: grad(lambda u: part(u).sum())(u)):
         with pytest.raises(NotImplementedError, match=message):
             asked()
+    y = torch.full((1, 2, 3), 7.0)
     with torch.no_grad(), forward_ad.dual_level(), pytest.raises(NotImplementedError, match=message):
-        part(forward_ad.make_dual(u, u))
+        ssamba_ops.scan_part(y, torch.zeros(1, 3, 1), forward_ad.make_dual(u, u), **rest)
+    assert (y == 7).all()
     part(u.requires_grad_().detach())
     with pytest.raises(NotImplementedError, match=r"scan_part .* cannot be mapped by torch\.vmap; call ssamba_ops"):
         vmap(part)(torch.ones(3, 1, 2, 3))
