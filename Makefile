@@ -20,7 +20,7 @@ help:
 	@echo "make audit         is the op library free of symbols that tie it to one torch?"
 	@echo "make sanitize      the op tests under the address and undefined-behaviour sanitizers"
 	@echo "make neon          the kernels compiled for 64-bit ARM, the scan run under an emulator"
-	@echo "make wheel         sdist and wheel, the wheel tried in an empty environment"
+	@echo "make wheel         sdist and wheel, the wheel tried in an empty environment and from a clone"
 
 # setuptools' editable install calls CMake, which rebuilds what has changed.
 $(VENV)/ready: pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f 2>/dev/null)

@@ -1,6 +1,7 @@
 """Builds the C++ libraries with CMake and ninja; everything else about the package is in pyproject.toml."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
+SOURCES = runpy.run_path(str(ROOT / "ssamba_ops" / "sources.py"))["sources"](ROOT)
 
 
 def with_cuda(torch_is_for_cuda: bool) -> bool:
@@ -42,6 +44,7 @@ class CMakeBuild(build_ext):
             f"-DSSAMBA_TORCH_DIR={Path(torch.__file__).parent}",
             f"-DSSAMBA_SANITIZE={'ON' if sanitize else 'OFF'}",
             f"-DSSAMBA_CUDA={'ON' if cuda else 'OFF'}",
+            f"-DSSAMBA_SOURCES={SOURCES}",
         ]
         if archs := os.environ.get("SSAMBA_CUDA_ARCHS"):  # such as "90" or "80;90"
             configure.append(f"-DSSAMBA_CUDA_ARCHS={archs.replace(',', ';')}")

@@ -1,6 +1,6 @@
 """Trains the tiny model on a GPU in bfloat16 and in float32, from the same weights on the same clips, and compares.
 
-python benchmarks/gpu_training.py                                        # 2,000 steps, seeds 0 to 2; writes training.json
+python benchmarks/gpu_training.py             # 2,000 steps, seeds 0 to 2; writes benchmarks/results/gpu/training.json
 
 Half precision is right if its loss stays finite and its curve differs from float32's no more than seeds differ from
 each other. Clips are spectrograms made on the spot, a few gliding tones in noise, so there is something to learn. The

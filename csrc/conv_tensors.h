@@ -67,8 +67,8 @@ inline ConvTensors check_conv(const char* op, bool bidirectional, bool silu, con
 
   c.x = with_dense_rows(x);
   const Tensor taps = torch::stable::transpose(torch::stable::reshape(weight, {R, D, c.width}), 1, 2);
-  c.weight = torch::stable::contiguous(torch::stable::to(taps, c.acc()));
-  if (bias) c.bias = torch::stable::contiguous(torch::stable::to(*bias, c.acc()));
+  c.weight = dense(taps, c.acc());
+  if (bias) c.bias = dense(*bias, c.acc());
   return c;
 }
 
@@ -130,8 +130,8 @@ ConvGradients convolve_backward(const ConvTensors& c, const Tensor& dout_given) 
   if (c.batch && D) device.backward(args, c.x);
 
   const Tensor taps = torch::stable::transpose(device.sum(dweight, {R, W, D}), 1, 2);
-  dweight = torch::stable::to(torch::stable::contiguous(taps), c.weight_type);
-  dbias = torch::stable::to(device.sum(dbias, {R, D}), c.bias_type);
+  dweight = dense(taps, c.weight_type);
+  dbias = dense(device.sum(dbias, {R, D}), c.bias_type);
   if (!c.bias) dbias = empty({0}, c.acc(), c.x);
   if (!c.initial_state) dinitial_state = empty({0}, c.x.scalar_type(), c.x);
   if (c.bidirectional) return {dx, dweight, dbias, dinitial_state};

@@ -33,6 +33,7 @@ PYBIND11_MODULE(_C, m) {
   m.attr("cpu_isa_levels") = split(SSAMBA_ISA_LEVELS);
   m.attr("cuda_library") = SSAMBA_CUDA_LIBRARY;  // empty where no CUDA kernels were built
   m.attr("cuda_archs") = split(SSAMBA_CUDA_ARCHS);
+  m.attr("sources") = SSAMBA_SOURCES;  // a digest: ssamba_ops/sources.py
   m.attr("compiler") = compiler();
   m.attr("torch_headers") = SSAMBA_TORCH_HEADERS;
   m.attr("torch_target") = "2.11";

@@ -47,10 +47,11 @@ SSAMBA_LIBRARY(SSAMBA_NAMESPACE, m) {
   m.def("patch_mask(Tensor x, Tensor mask, Tensor mask_token, Tensor? pos=None) -> Tensor");
   m.def("patch_mask_backward(Tensor dout, Tensor mask, bool pos) -> (Tensor dx, Tensor dmask_token, Tensor dpos)");
 
+  // SymInt, or a compiled call would draw the mask of the first clips' length for good.
   m.def(
-      "sample_patch_mask(int batch, int rows, int cols, int masked, int min_cluster, int max_cluster, int seed) -> "
-      "Tensor");
+      "sample_patch_mask(SymInt batch, SymInt rows, SymInt cols, SymInt masked, SymInt min_cluster, "
+      "SymInt max_cluster, SymInt seed) -> Tensor");
   m.def(
-      "sample_patch_mask.like(Tensor like, int batch, int rows, int cols, int masked, int min_cluster, "
-      "int max_cluster, int seed) -> Tensor");
+      "sample_patch_mask.like(Tensor like, SymInt batch, SymInt rows, SymInt cols, SymInt masked, SymInt min_cluster, "
+      "SymInt max_cluster, SymInt seed) -> Tensor");
 }

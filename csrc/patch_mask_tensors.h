@@ -37,7 +37,7 @@ Tensor patch_mask(Tensor x, Tensor mask, Tensor mask_token, OptionalTensor pos) 
   const Device device(x);
   const ScalarType acc = accumulation_type(args.dtype);
   const Tensor source = with_dense_rows(x);
-  const Tensor token = torch::stable::contiguous(torch::stable::to(mask_token, acc));
+  const Tensor token = dense(mask_token, acc);
   if (pos) pos = with_dense_rows(*pos);
   Tensor out = empty({x.size(0), x.size(1), x.size(2)}, x.scalar_type(), x);
   fill_patch_mask_args(args, x, mask);

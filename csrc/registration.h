@@ -1,7 +1,7 @@
 // Where a library's ops are registered: as torch.ops.ssamba, but for the emulator's, which has a namespace of its own.
 #pragma once
 
-#include <torch/csrc/stable/library.h>
+#include "torch_calls.h"
 
 #if !defined(SSAMBA_NAMESPACE)
 #define SSAMBA_NAMESPACE ssamba

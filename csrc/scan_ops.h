@@ -45,7 +45,7 @@ ScanResult scan_forward(const ScanTensors& s, bool keep_checkpoints) {
 template <class Device>
 Tensor sum_first(const Device& device, const Tensor& partial, const Tensor& like) {
   const Tensor sum = partial.size(0) == 1 ? partial : device.sum(partial, {like.numel()});
-  return torch::stable::to(torch::stable::reshape(sum, like.sizes()), like.scalar_type());
+  return dense(torch::stable::reshape(sum, like.sizes()), like.scalar_type());
 }
 
 template <class Device>
@@ -60,12 +60,9 @@ ScanGradients scan_backward(const ScanTensors& s, const Tensor& dout_given, cons
   check_dtype(op, "dout", dout_given, s.u.scalar_type(), "as u");
   const Tensor dout = with_dense_rows(dout_given);
   const OptionalTensor dlast = dense(dlast_state);
-  const Tensor checkpoints = torch::stable::contiguous(checkpoints_given);
+  const Tensor checkpoints = dense(checkpoints_given);
   const int64_t R = s.directions();
   const auto none = [&] { return empty({0}, s.acc(), s.u); };  // for each input not given, a tensor of its own
-  const auto like = [](const Tensor& x, ScalarType type) {
-    return torch::stable::empty(x.sizes(), type, std::nullopt, x.device());
-  };
 
   ScanBackwardArgs args{};
   fill_scan_args(args, s);
@@ -73,13 +70,13 @@ ScanGradients scan_backward(const ScanTensors& s, const Tensor& dout_given, cons
   device.split_backward(args);
   const int64_t S = splits(args);
   const ScalarType type = s.u.scalar_type();
-  Tensor du = like(s.u, type), ddelta = like(s.delta, type), dz = s.z ? like(*s.z, type) : none();
+  Tensor du = empty_like(s.u, type), ddelta = empty_like(s.delta, type), dz = s.z ? empty_like(*s.z, type) : none();
   Tensor dA = empty({s.batch, R, s.channels, s.state}, s.acc(), s.u);
   Tensor dB = empty({S, R, s.batch, s.length, s.groups, s.state}, s.acc(), s.u);
   Tensor dC = empty({S, R, s.batch, s.length, s.groups, s.state}, s.acc(), s.u);
   Tensor dD = s.D ? empty({s.batch, R, s.channels}, s.acc(), s.u) : none();
   Tensor ddelta_bias = s.delta_bias ? empty({s.batch, R, s.channels}, s.acc(), s.u) : none();
-  Tensor dinitial = s.initial_state ? like(*s.initial_state, s.acc()) : none();
+  Tensor dinitial = s.initial_state ? empty_like(*s.initial_state, s.acc()) : none();
   args.dout = input(dout, false);
   args.checkpoints = checkpoints.const_data_ptr();
   args.shared_u = s.shared_u();

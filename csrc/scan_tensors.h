@@ -123,7 +123,7 @@ inline ScanTensors check_scan(const char* op, bool bidirectional, bool reverse, 
 
   s.u = with_dense_rows(u), s.delta = with_dense_rows(delta), s.B = with_dense_rows(B), s.C = with_dense_rows(C);
   if (z) s.z = with_dense_rows(*z);
-  s.A = torch::stable::contiguous(A), s.D = dense(D), s.delta_bias = dense(delta_bias);
+  s.A = dense(A), s.D = dense(D), s.delta_bias = dense(delta_bias);
   s.initial_state = dense(initial_state);
   return s;
 }

@@ -2,16 +2,14 @@
 // strided and dense tensors. The only header here that knows both torch and the kernels' structs.
 #pragma once
 
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-
 #include <initializer_list>
 #include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "dtype.h"
+#include "out_of_memory.h"
+#include "torch_calls.h"
 
 namespace ssamba {
 
@@ -108,20 +106,51 @@ inline void check_device(const char* op, const char* name, const Tensor& x, cons
         "; expected all tensors on one device");
 }
 
+inline int64_t bytes_of(ScalarType type) {
+  switch (type) {
+    case ScalarType::Double:
+    case ScalarType::Long: return 8;
+    case ScalarType::Float:
+    case ScalarType::Int: return 4;
+    case ScalarType::Half:
+    case ScalarType::BFloat16: return 2;
+    default: return 1;
+  }
+}
+
+// Every tensor that an op makes is made here. For sizes that were checked, torch refuses only for want of memory.
+inline Tensor empty(torch::headeronly::IntHeaderOnlyArrayRef shape, ScalarType type,
+                    const torch::stable::Device& device) {
+  try {
+    return torch::stable::empty(shape, type, std::nullopt, device);
+  } catch (const std::runtime_error&) {
+    if (!torch_reason().empty()) throw;
+    int64_t bytes = bytes_of(type);
+    for (const int64_t size : shape) bytes *= size;
+    throw_out_of_memory(device.is_cpu(), bytes);
+  }
+}
+inline Tensor empty(std::initializer_list<int64_t> shape, ScalarType type, const Tensor& like) {
+  return empty({shape.begin(), shape.size()}, type, like.device());
+}
+inline Tensor empty_like(const Tensor& x, ScalarType type) { return empty(x.sizes(), type, x.device()); }
+
+// The tensor itself if it is dense and of this dtype, else a copy that is.
+inline Tensor dense(const Tensor& x, ScalarType type) {
+  if (x.scalar_type() == type && x.is_contiguous()) return x;
+  Tensor copy = empty_like(x, type);
+  torch::stable::copy_(copy, x);
+  return copy;
+}
+inline Tensor dense(const Tensor& x) { return dense(x, x.scalar_type()); }
+inline OptionalTensor dense(const OptionalTensor& x) { return x ? OptionalTensor(dense(*x)) : std::nullopt; }
+
 // The tensor itself if rows along its last axis are dense, else a dense copy.
 inline Tensor with_dense_rows(const Tensor& x) {
-  return x.size(x.dim() - 1) <= 1 || x.stride(x.dim() - 1) == 1 ? x : torch::stable::contiguous(x);
+  return x.size(x.dim() - 1) <= 1 || x.stride(x.dim() - 1) == 1 ? x : dense(x);
 }
 
 inline const void* data(const OptionalTensor& x) { return x ? x->const_data_ptr() : nullptr; }
-
-inline OptionalTensor dense(const OptionalTensor& x) {
-  return x ? OptionalTensor(torch::stable::contiguous(*x)) : std::nullopt;
-}
-
-inline Tensor empty(std::initializer_list<int64_t> shape, ScalarType type, const Tensor& like) {
-  return torch::stable::empty({shape.begin(), shape.size()}, type, std::nullopt, like.device());
-}
 
 // Lengths as dense int64, each in [0, L]. On a GPU the kernels bound them instead: reading them here would wait for it.
 inline OptionalTensor check_lengths(const char* op, const OptionalTensor& given, const Tensor& like, int64_t batch,
@@ -132,7 +161,7 @@ inline OptionalTensor check_lengths(const char* op, const OptionalTensor& given,
   const ScalarType type = given->scalar_type();
   check(type == ScalarType::Long || type == ScalarType::Int, op, ": lengths is ", dtype_text(type),
         "; expected int64 or int32");
-  const Tensor lengths = torch::stable::contiguous(torch::stable::to(*given, ScalarType::Long));
+  const Tensor lengths = dense(*given, ScalarType::Long);
   const auto* values = static_cast<const int64_t*>(lengths.const_data_ptr());
   for (int64_t b = 0; lengths.is_cpu() && b < batch; ++b)
     check(values[b] >= 0 && values[b] <= length, op, ": lengths[", b, "] is ", values[b],

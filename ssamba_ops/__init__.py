@@ -1,6 +1,7 @@
 """Fused kernels for bidirectional state-space models, published as ordinary torch ops under torch.ops.ssamba."""
 
 from ssamba_ops import _library as _library  # registers torch.ops.ssamba
+from ssamba_ops import flops as flops  # registers what torch counts
 from ssamba_ops import reference
 from ssamba_ops.bi_conv1d import bi_conv1d
 from ssamba_ops.bi_scan import bi_scan

@@ -3,26 +3,58 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
+import importlib.util
+import sys
 import warnings
+from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
 from ssamba_ops import device_check
 from ssamba_ops.selftest import cuda_selftest
+from ssamba_ops.sources import sources
 
-HERE = Path(__file__).parent
-ADVICE = "Reinstall it with `pip install .` in a clone (or `pip install ssamba`), which compiles it for this machine."
+CLONE = Path(__file__).resolve().parents[1]  # if there are sources
+ADVICE = "Install it with `pip install .` in a clone (or `pip install ssamba`), which compiles it for this machine."
 CUDA_ADVICE = "Reinstall with `SSAMBA_CUDA=1 pip install .` in a clone, which needs nvcc."
 
 
-def _load() -> ctypes.CDLL:
+def _compiled() -> ModuleType:
+    """ssamba_ops._C, beside this file or, in a clone from which the package was installed, there."""
     try:
-        from ssamba_ops import _C
+        return importlib.import_module("ssamba_ops._C")
     except ImportError as error:
+        found = _installed() if isinstance(error, ModuleNotFoundError) else None
+        if found is None:
+            raise ImportError(
+                f"ssamba_ops: the compiled module ssamba_ops._C does not import ({error}). {ADVICE}"
+            ) from error
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    if getattr(module, "sources", None) != sources(CLONE):
         raise ImportError(
-            f"ssamba_ops: the compiled module ssamba_ops._C does not import ({error}). {ADVICE}"
-        ) from error
+            f"ssamba_ops: this clone, {CLONE}, comes before the installed package on the path, and the kernels in "
+            f"{Path(found.origin).parent} were built from other sources. Run `pip install .` in the clone again, or "
+            "start Python in another folder."
+        )
+    sys.modules["ssamba_ops._C"] = sys.modules["ssamba_ops"]._C = module
+    return module
+
+
+def _installed() -> importlib.machinery.ModuleSpec | None:
+    """Where ssamba_ops._C was installed, if this is a clone that hides it: a clone's root is on the path of whatever is
+    started there."""
+    if not sources(CLONE):
+        return None
+    elsewhere = [entry for entry in sys.path if Path(entry).resolve() != CLONE]
+    package = PathFinder.find_spec("ssamba_ops", elsewhere)
+    return package and PathFinder.find_spec("ssamba_ops._C", package.submodule_search_locations)
+
+
+def _load() -> ctypes.CDLL:
     path = HERE / _C.cpu_library
     if not path.is_file():
         raise ImportError(f"ssamba_ops: the op library {path} is missing. {ADVICE}")
@@ -37,8 +69,6 @@ def _load() -> ctypes.CDLL:
 
 def _load_cuda() -> str | None:
     """Loads the kernels for GPUs. Returns None, or why there are none; warns if they are there but broken."""
-    from ssamba_ops import _C
-
     if torch.version.cuda is None:
         return f"torch {torch.__version__} is not a CUDA build"
     if not _C.cuda_library:
@@ -56,8 +86,6 @@ def _load_cuda() -> str | None:
 
 def cuda_problem() -> str | None:
     """Why the CUDA kernels cannot run here, or None if they can. Asks the driver, which import does not."""
-    from ssamba_ops import _C
-
     if why_no_cuda is not None:
         return why_no_cuda
     try:
@@ -83,5 +111,7 @@ def unsupported(capability: tuple[int, int], archs: list[str]) -> str | None:
     )
 
 
+_C = _compiled()
+HERE = Path(_C.__file__).parent
 library = _load()
 why_no_cuda = _load_cuda()

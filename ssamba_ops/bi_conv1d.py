@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ssamba_ops.causal_conv1d import fake_conv_gradients
-from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
+from ssamba_ops.derivatives import given, register_derivatives
+from ssamba_ops.registration import check_one_device, register_autocast
 
 
 def bi_conv1d(
@@ -71,5 +72,5 @@ def _backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
     return dx, dweight, given(dbias, bias), None, None
 
 
-register_gradient("bi_conv1d", _setup_context, _backward)
+register_derivatives("bi_conv1d", _setup_context, _backward)
 register_autocast("bi_conv1d", ("x",))

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
+from ssamba_ops.derivatives import given, register_derivatives
+from ssamba_ops.registration import check_one_device, register_autocast
 from ssamba_ops.selective_scan import fake_checkpoints, fake_scan_gradients
 
 
@@ -125,5 +126,5 @@ def _backward(ctx: Any, dout: Tensor | None, _: None) -> tuple[Tensor | None, ..
     return du, ddelta, dA, dB, dC, given(dD, D), given(dz, z), given(ddelta_bias, delta_bias), None, None
 
 
-register_gradient("bi_scan", _setup_context, _backward, results=lambda outputs: outputs[0])
+register_derivatives("bi_scan", _setup_context, _backward, results=lambda outputs: outputs[0])
 register_autocast("bi_scan", ("u", "delta", "B", "C", "z"))

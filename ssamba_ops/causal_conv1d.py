@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
+from ssamba_ops.derivatives import given, register_derivatives
+from ssamba_ops.registration import check_one_device, register_autocast
 
 
 def causal_conv1d(
@@ -100,5 +101,5 @@ def _backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
     return dx, dweight, given(dbias, bias), None, given(dinitial_state, initial_state), None, None
 
 
-register_gradient("causal_conv1d", _setup_context, _backward)
+register_derivatives("causal_conv1d", _setup_context, _backward)
 register_autocast("causal_conv1d", ("x", "initial_state"))

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.registration import check_one_device, register_autocast, register_gradient
+from ssamba_ops.derivatives import register_derivatives
+from ssamba_ops.registration import check_one_device, register_autocast
 
 
 def patch_mask(x: Tensor, mask: Tensor, mask_token: Tensor, pos: Tensor | None = None) -> Tensor:
@@ -61,5 +62,13 @@ def _backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
     return dx, None, dmask_token.to(ctx.mask_token_dtype), None if ctx.pos_dtype is None else dpos.to(ctx.pos_dtype)
 
 
-register_gradient("patch_mask", _setup_context, _backward)
+def _gradient(dout: Tensor, mask: Tensor, pos: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """As `ssamba::patch_mask_backward`, in plain torch."""
+    wide = dout.to(torch.float64 if dout.dtype == torch.float64 else torch.float32)
+    covered = mask.unsqueeze(-1)
+    dpos = wide.sum(0) if pos else wide.new_empty(0)
+    return dout.masked_fill(covered, 0), wide.masked_fill(~covered, 0).sum((0, 1)), dpos
+
+
+register_derivatives("patch_mask", _setup_context, _backward, gradient_definition=_gradient)
 register_autocast("patch_mask", ("x",))

@@ -73,7 +73,7 @@ def causal_conv1d(
         signal = torch.cat([history, signal], dim=1)
     y = sum(weight[:, k].to(wide) * signal[:, k : k + length] for k in range(width))  # (B, L, D)
     y = y if bias is None else y + bias.to(wide)
-    y = F.silu(y) if silu else y
+    y = _silu(y) if silu else y
     return torch.where(valid, y, 0.0).to(x.dtype)
 
 
@@ -151,7 +151,11 @@ def _scan(
 
 
 def _gate(y: Tensor, z: Tensor | None) -> Tensor:
-    return y if z is None else y * F.silu(z.to(y.dtype))
+    return y if z is None else y * _silu(z.to(y.dtype))
+
+
+def _silu(x: Tensor) -> Tensor:
+    return x * torch.sigmoid(x)  # torch's own has no tangent of its gradient
 
 
 def _accumulation_dtype(x: Tensor) -> torch.dtype:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ssamba_ops.derivatives import register_refusal
+
 
 def scan_part(
     y: Tensor,
@@ -46,14 +48,15 @@ def scan_part(
         lengths: tokens of each clip that lie in this part, (B,), from 0 to L; the others give 0.
 
     Raises:
-        RuntimeError: an argument's shape, dtype, device or strides do not fit, or a gradient is wanted.
+        RuntimeError: an argument's shape, dtype, device or strides do not fit.
+        NotImplementedError: a gradient or tangent is wanted.
     """
-    tensors = (y, state, u, dt, dt_weight, A, B, C, D, dt_bias, z)
-    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors):
-        raise RuntimeError("scan_part: has no gradient; use torch.no_grad(), or selective_scan")
     torch.ops.ssamba.scan_part(y, state, u, dt, dt_weight, A, B, C, D, dt_bias, z, reverse, add, lengths)
 
 
 @torch.library.register_fake("ssamba::scan_part")
 def _fake(*_: object) -> None:
     return None
+
+
+register_refusal("scan_part", "call ssamba_ops.selective_scan")

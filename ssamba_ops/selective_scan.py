@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssamba_ops.registration import check_one_device, given, register_autocast, register_gradient
+from ssamba_ops.derivatives import given, register_derivatives
+from ssamba_ops.registration import check_one_device, register_autocast
 
 # Tokens between two checkpoints of the states on each device: csrc/selective_scan.h.
 CHECKPOINT_TOKENS = {"cpu": 32, "cuda": 16}
@@ -196,5 +197,5 @@ def _backward(ctx: Any, dout: Tensor | None, dlast_state: Tensor | None, _: None
     return du, ddelta, dA, dB, dC, *optional, None, given(dinitial_state, initial_state), None, None
 
 
-register_gradient("selective_scan", _setup_context, _backward, results=lambda outputs: outputs[:2])
+register_derivatives("selective_scan", _setup_context, _backward, results=lambda outputs: outputs[:2])
 register_autocast("selective_scan", ("u", "delta", "B", "C", "z"))

@@ -10,5 +10,5 @@ flags="-std=gnu++20 -O2 -ffp-contract=fast -fno-math-errno -fno-trapping-math -W
 for kernel in csrc/cpu/*_kernel.cpp; do
   $compiler $flags -DSSAMBA_KERNEL_ISA=baseline -c "$kernel" -o "$folder/$(basename "$kernel" .cpp).o"
 done
-$compiler $flags -static tests/kernel_check.cpp "$folder"/selective_scan_kernel.o -o "$folder/check"
+$compiler $flags -static tests/kernel_check.cpp csrc/out_of_memory.cpp "$folder"/selective_scan_kernel.o -o "$folder/check"
 ${NEON_RUN:-qemu-aarch64} "$folder/check"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +16,9 @@ import ssamba_ops
 from ssamba_ops import _C, _library
 
 PACKAGE = Path(ssamba_ops.__file__).parent
-LIBRARY = PACKAGE / _C.cpu_library
+ROOT = Path(__file__).parents[1]
+COMPILED = Path(_C.__file__).parent  # elsewhere in a clone from which the package was installed
+LIBRARY = COMPILED / _C.cpu_library
 
 
 def test_build_report():
@@ -26,13 +31,21 @@ def test_build_report():
 
 def test_library_is_tied_to_no_torch_version():
     """The published audit finds nothing but the stable ABI, of torch 2.11 at most."""
-    audit = subprocess.run(
-        [Path(sys.executable).with_name("torch-abi-audit"), "--check", "torch", LIBRARY], capture_output=True, text=True
-    )
+    command = Path(sys.executable).with_name("torch-abi-audit")
+    if not command.exists():
+        pytest.skip("needs torch-abi-audit: pip install '.[dev]'")
+    audit = subprocess.run([command, "--check", "torch", LIBRARY], capture_output=True, text=True)
     assert audit.returncode == 0, audit.stdout + audit.stderr
     assert "STABLE" in audit.stdout
     assert "unstable=0" in audit.stdout
     assert "min-torch=2.11" in audit.stdout
+
+
+def test_libraries_name_no_folder_of_the_machine_that_built_them():
+    """Messages of torch quote the files in which a kernel is registered or a call fails."""
+    for path in (LIBRARY, Path(_C.__file__)):
+        found = re.findall(rb"/[\w./-]+/(?:csrc|torch)/[\w./-]+\.(?:h|cpp)", path.read_bytes())
+        assert not found, found
 
 
 @pytest.mark.parametrize(
@@ -87,12 +100,68 @@ def test_import_needs_no_torchaudio():
     subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {path}; {code}"], check=True)
 
 
+def copied(folder: Path, compiled: bool = True) -> Path:
+    """The package in another folder."""
+    copy = folder / "ssamba_ops"
+    copy.mkdir(parents=True)
+    for source in (*PACKAGE.glob("*.py"), *(COMPILED.glob("*.so") if compiled else ())):
+        shutil.copy(source, copy)
+    return copy
+
+
+def run_without_this_installation(code: str, folder: Path, *path: Path) -> subprocess.CompletedProcess:
+    """Runs code in a folder; an editable installation would find the missing module elsewhere."""
+    hidden = "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f)]; "
+    return subprocess.run(
+        [sys.executable, "-c", hidden + code],
+        cwd=folder,
+        env={"PYTHONPATH": os.pathsep.join(map(str, path))},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone beside a folder of installed packages. Its package has no kernels of its own."""
+    root = copied(tmp_path / "clone", compiled=False).parent
+    shutil.copytree(ROOT / "csrc", root / "csrc")
+    shutil.copy(ROOT / "CMakeLists.txt", root)
+    return root
+
+
+WHERE = "import ssamba_ops; from ssamba_ops import _C; print(ssamba_ops.__file__, _C.__file__); ssamba_ops.cpu_isa"
+
+
+def test_a_clone_uses_the_kernels_installed_from_it(tmp_path, clone):
+    installed = copied(tmp_path / "packages")
+    run = run_without_this_installation(WHERE, clone, installed.parent)
+    assert run.returncode == 0, run.stderr
+    package, module = map(Path, run.stdout.split())
+    assert (package.parent, module.parent) == (clone / "ssamba_ops", installed)
+
+
+@pytest.mark.parametrize("changed", ["csrc/ops.cpp", "csrc/cpu/simd.h", "CMakeLists.txt"])
+def test_a_clone_refuses_kernels_of_other_sources(tmp_path, clone, changed):
+    installed = copied(tmp_path / "packages")
+    with open(clone / changed, "a") as file:
+        file.write("\n")
+    run = run_without_this_installation(WHERE, clone, installed.parent)
+    last = run.stderr.strip().splitlines()[-1]
+    assert f"the kernels in {installed} were built from other sources. Run `pip install .` in the clone again" in last
+
+
+def test_a_clone_from_which_nothing_was_installed_says_what_to_do(tmp_path, clone):
+    without_kernels = copied(tmp_path / "packages", compiled=False)  # before what is installed here
+    run = run_without_this_installation(WHERE, clone, without_kernels.parent)
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: ssamba_ops: the compiled module"), run.stderr
+    assert "Install it with `pip install .` in a clone" in last
+
+
 @pytest.mark.parametrize("broken", ["missing module", "missing library", "damaged library"])
 def test_a_broken_installation_says_what_to_do(tmp_path, broken):
-    copy = tmp_path / "ssamba_ops"
-    copy.mkdir()
-    for source in (*PACKAGE.glob("*.py"), *PACKAGE.glob("*.so")):
-        (copy / source.name).write_bytes(source.read_bytes())
+    copy = copied(tmp_path)
     library = copy / _C.cpu_library
     if broken == "missing module":
         next(copy.glob("_C*.so")).unlink()
@@ -100,15 +169,7 @@ def test_a_broken_installation_says_what_to_do(tmp_path, broken):
         library.unlink()
     else:
         library.write_bytes(b"not a library")
-    # An editable installation would find the missing module elsewhere.
-    code = "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f)]; import ssamba_ops"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    run = run_without_this_installation("import ssamba_ops", tmp_path, tmp_path)
     last = run.stderr.strip().splitlines()[-1]
     assert run.returncode == 1
     assert last.startswith("ImportError: ssamba_ops: "), run.stderr

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the wheel in dist/ into an empty environment and uses it from an empty folder.
+# Installs the wheel in dist/ into an empty environment and uses it from an empty folder, then from a clone.
 set -euo pipefail
-python=$1 torch=$2
+python=$1 torch=$2 clone=$PWD
 wheel=$(ls "$PWD"/dist/*.whl)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -27,3 +27,5 @@ assert torch.isfinite(features).all()
 print("the wheel works:", ssamba_ops.current_cpu_isa(), tuple(features.shape))
 PYTHON
 venv/bin/ssamba doctor
+cd "$clone"
+tests/try_clone.sh "$folder/venv/bin/python"

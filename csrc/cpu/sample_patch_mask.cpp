@@ -1,10 +1,9 @@
 // sample_patch_mask on the CPU.
 
-#include <memory>
-
 #include "../registration.h"
 #include "../sample_patch_mask_tensors.h"
 #include "parallel.h"
+#include "scratch.h"
 
 namespace ssamba {
 namespace {
@@ -14,14 +13,15 @@ Tensor sample_patch_mask_cpu(int64_t batch, int64_t rows, int64_t cols, int64_t 
   constexpr int64_t kClipsOfItem = 8;
   const PatchGrid grid = check_patch_grid(batch, rows, cols, masked, min_cluster, max_cluster);
   const int64_t cells = rows * cols;
-  Tensor mask = torch::stable::empty({batch, cells}, ScalarType::Bool, std::nullopt,
-                                     torch::stable::Device(torch::headeronly::DeviceType::CPU));
+  const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
+  Tensor mask = empty({batch, cells}, ScalarType::Bool, cpu);
   auto* out = static_cast<uint8_t*>(mask.mutable_data_ptr());
   parallel_items((batch + kClipsOfItem - 1) / kClipsOfItem, [&](int64_t begin, int64_t end) {
-    const std::unique_ptr<int64_t[]> fresh(new int64_t[std::size_t(cells)]);
+    Scratch<int64_t> scratch(cells);
+    int64_t* fresh = scratch.take(cells);
     const int64_t last = end * kClipsOfItem < batch ? end * kClipsOfItem : batch;
     for (int64_t clip = begin * kClipsOfItem; clip < last; ++clip)
-      sample_clip_mask(grid, uint64_t(seed), clip, out + clip * cells, fresh.get());
+      sample_clip_mask(grid, uint64_t(seed), clip, out + clip * cells, fresh);
   });
   return mask;
 }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <new>
 
+#include "../out_of_memory.h"
+
 namespace ssamba {
 namespace {
 
@@ -30,7 +32,8 @@ class ScratchBlock {
   void resize(std::size_t bytes) {
     if (data_) operator delete(data_, std::align_val_t(kAlign));
     data_ = nullptr, bytes_ = 0;
-    if (bytes) data_ = operator new(bytes, std::align_val_t(kAlign));
+    if (bytes) data_ = operator new(bytes, std::align_val_t(kAlign), std::nothrow);
+    if (bytes && !data_) throw_out_of_memory(true, int64_t(bytes));
     bytes_ = bytes;
   }
 

@@ -67,7 +67,7 @@ void scan_part(Tensor y, Tensor state, Tensor u, Tensor dt, Tensor dt_weight, Te
         "; expected a contiguous tensor, as it is written in place");
   s.delta = with_dense_rows(dt);
   s.initial_state = state;
-  const Tensor weight = torch::stable::contiguous(dt_weight);
+  const Tensor weight = dense(dt_weight);
   ScanForwardArgs args{};
   fill_scan_args(args, s);
   args.delta_weight = weight.const_data_ptr();

@@ -1,5 +1,6 @@
 # The kernels, and what stands before them, for the CUDA library and for the emulator: one line a file.
 set(ssamba_cuda_sources
+    csrc/out_of_memory.cpp
     csrc/cuda/causal_conv1d.cu
     csrc/cuda/causal_conv1d_kernel.cu
     csrc/cuda/causal_conv1d_backward_kernel.cu

@@ -15,7 +15,7 @@ ACCURACY = {"like_forward": 0.5, "zero_bias": 0.25}
 
 
 @pytest.fixture
-def trained(monkeypatch, tmp_path):
+def trained(monkeypatch, tmp_path, engine):
     """Stands in for training; the list of (layout, start, seed) that were trained, which a test may limit."""
     log, limit = [], [None]
 

@@ -10,6 +10,7 @@ import pytest
 from ssamba.demo import speech_engine
 from ssamba.demo.speech_engine import SpeechEngineError, Utterance, speak
 
+pytestmark = pytest.mark.usefixtures("engine")
 SEVEN = Utterance("seven", "en-us", "f2")
 
 

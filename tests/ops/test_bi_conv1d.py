@@ -156,13 +156,6 @@ def test_autocast_casts_activations_only():
     assert {x.grad.dtype for x in inputs.values()} == {torch.float32}
 
 
-def test_no_second_derivative_is_said_clearly():
-    inputs = as_leaves(conv_inputs((1, 4, 4, 2), directions=True))
-    (gradient,) = torch.autograd.grad(bi_conv1d(**inputs).square().sum(), inputs["x"], create_graph=True)
-    with pytest.raises(NotImplementedError, match=r"bi_conv1d has no second derivative.*reference"):
-        gradient.sum().backward()
-
-
 BAD = {
     "x rank": (lambda i: {"x": i["x"][None]}, r"x has shape \(1, 2, 10, 6\); expected 3 dimensions \(B, L, D\)"),
     "integers": (lambda i: {"x": i["x"].long()}, "x is int64; expected float32, float64"),

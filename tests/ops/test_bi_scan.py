@@ -262,13 +262,6 @@ def test_trains_on_the_meta_device():
     assert all(x.grad.shape == x.shape for x in leaves.values() if isinstance(x, torch.Tensor))
 
 
-def test_no_second_derivative_is_said_clearly():
-    inputs = as_leaves(scan_inputs((1, 4, 4, 2, 1)))
-    (gradient,) = torch.autograd.grad(bi_scan(**inputs).sum(), inputs["u"], create_graph=True)
-    with pytest.raises(NotImplementedError, match=r"bi_scan has no second derivative.*reference"):
-        gradient.sum().backward()
-
-
 BAD = {
     "u rank": (lambda i: i | {"u": i["u"][0, 0]}, r"u has shape \(10, 6\); expected \(2, B, L, D\)"),
     "u directions": (lambda i: i | {"u": i["u"][:1]}, r"u has shape \(1, 2, 10, 6\)"),

@@ -244,13 +244,6 @@ def test_saves_no_more_than_its_inputs():
     assert {x.data_ptr() for x in saved} <= {x.data_ptr() for x in inputs.values()}
 
 
-def test_no_second_derivative_is_said_clearly():
-    inputs = as_leaves(conv_inputs((1, 4, 4, 2)))
-    (gradient,) = torch.autograd.grad(causal_conv1d(**inputs).square().sum(), inputs["x"], create_graph=True)
-    with pytest.raises(NotImplementedError, match=r"causal_conv1d has no second derivative.*reference"):
-        gradient.sum().backward()
-
-
 BAD = {
     "x rank": (lambda i: {"x": i["x"][0]}, r"x has shape \(10, 6\); expected 3 dimensions \(B, L, D\)"),
     "integers": (lambda i: {"x": i["x"].int()}, "x is int32; expected float32, float64"),

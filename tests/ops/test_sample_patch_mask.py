@@ -133,6 +133,20 @@ def test_opcheck_and_compile():
     assert compiled().tolist() == [5, 5]
 
 
+@pytest.mark.host
+def test_compiled_for_any_size_with_a_fixed_seed():
+    """Sizes are part of what a mask follows from, though no tensor goes in: one graph serves all of them."""
+
+    def draw(x):
+        return sample_patch_mask(x.shape[0], 4, x.shape[1] // 2, x.shape[1], 1, 2, 0)
+
+    compiled = torch.compile(draw, fullgraph=True, dynamic=True)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for batch, cols in ((2, 16), (2, 24), (3, 50)):
+            x = torch.empty(batch, cols)
+            assert torch.equal(compiled(x), draw(x))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

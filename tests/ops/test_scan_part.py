@@ -144,11 +144,6 @@ def test_bad_arguments(changed, message):
         scan_part(**arguments(**changed))
 
 
-def test_refuses_a_gradient():
-    with pytest.raises(RuntimeError, match=r"scan_part: has no gradient; use torch\.no_grad\(\)"):
-        scan_part(**arguments(u=torch.zeros(2, 5, 4, requires_grad=True)))
-
-
 @INFERRING
 def test_opcheck():
     given = arguments()

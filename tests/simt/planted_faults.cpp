@@ -1,10 +1,9 @@
 // Small kernels that are right, and the same with a fault planted: the emulator's own tests. Each op runs one kernel on
 // x (n,), one block of n threads, and returns what it wrote.
 
-#include <torch/csrc/stable/library.h>
-
 #include "../../csrc/cuda/launch.cuh"
 #include "../../csrc/cuda/on_device.h"
+#include "../../csrc/registration.h"
 
 namespace ssamba {
 namespace {
