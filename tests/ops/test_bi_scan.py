@@ -297,7 +297,10 @@ BAD = {
     ),
     "lengths negative": (lambda i: i | {"lengths": torch.tensor([1, -1])}, r"lengths\[1\] is -1; expected 0 to L = 10"),
     "lengths beyond": (lambda i: i | {"lengths": torch.tensor([11, 1])}, r"lengths\[0\] is 11; expected 0 to L = 10"),
-    "device": (lambda i: i | {"z": i["z"].to("meta")}, "z is on meta and u on cpu; expected all tensors on one device"),
+    "device": (
+        lambda i: i | {"z": i["z"].to("meta")},
+        "z is on meta and u on (cpu|cuda:0); expected all tensors on one device",
+    ),
 }
 
 
