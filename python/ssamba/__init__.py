@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .config import SSAMBAConfig
     from .features import log_mel
+    from .frozen import FrozenSSAMBA, quantize_int8
     from .memory import keep_freed_memory
     from .model import SSAMBA
     from .objectives import PretrainOutput
-    from .quantization import quantize_int8
 
 __all__ = [
     "SSAMBA",
+    "FrozenSSAMBA",
     "PretrainOutput",
     "SSAMBAConfig",
     "__version__",
@@ -26,10 +27,11 @@ __all__ = [
 _HOMES = {
     "SSAMBA": "model",
     "SSAMBAConfig": "config",
+    "FrozenSSAMBA": "frozen",
     "log_mel": "features",
     "PretrainOutput": "objectives",
     "keep_freed_memory": "memory",
-    "quantize_int8": "quantization",
+    "quantize_int8": "frozen",
 }
 
 

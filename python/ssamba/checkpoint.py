@@ -7,19 +7,20 @@ import json
 import os
 import secrets
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from .config import SSAMBAConfig
 from .position import adapt_position_table
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE, FROZEN_FILE = "config.json", "model.safetensors", "frozen.safetensors"
+READERS = {WEIGHTS_FILE: "SSAMBA.from_pretrained", FROZEN_FILE: "FrozenSSAMBA.from_pretrained"}
 
 # Fields that decide the shape or the meaning of the weights, and so cannot change on loading.
 FIXED_FIELDS = [
@@ -51,11 +52,18 @@ def save_atomically(path: str | os.PathLike, write: Callable[[Path], object], du
         _flush_directory(path.parent)
 
 
-def write_pretrained(directory: str | os.PathLike, config: SSAMBAConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Writes config.json and model.safetensors into `directory`."""
+def write_pretrained(
+    directory: str | os.PathLike,
+    config: SSAMBAConfig,
+    tensors: Mapping[str, Tensor],
+    weights_file: str = WEIGHTS_FILE,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Writes config.json and the weights, `about` them in their metadata, into `directory`."""
     copies = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(config.to_dict(), indent=2) + "\n"
-    save_atomically(Path(directory) / WEIGHTS_FILE, lambda path: save_file(copies, path, metadata={"format": "pt"}))
+    metadata = {"format": "pt", **(about or {})}
+    save_atomically(Path(directory) / weights_file, lambda path: save_file(copies, path, metadata=metadata))
     save_atomically(Path(directory) / CONFIG_FILE, lambda path: path.write_text(text, encoding="utf-8"))
 
 
@@ -67,21 +75,35 @@ def read_pretrained(
     Returns the configuration, the tensors, and the names of tensors that the overrides leave to fresh initialisation.
     Raises FileNotFoundError naming what is missing, ValueError for an override that would change other weights.
     """
+    stored, tensors, _ = read_stored(directory)
+    return carry_over(stored, tensors, overrides)
+
+
+def read_stored(
+    directory: str | os.PathLike, weights_file: str = WEIGHTS_FILE
+) -> tuple[SSAMBAConfig, dict[str, Tensor], dict[str, str]]:
+    """The configuration, the tensors, and what is written about them.
+
+    Raises FileNotFoundError naming what is missing, ValueError when a file is damaged.
+    """
     directory = Path(directory)
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
+    for name in (CONFIG_FILE, weights_file):
         if not (directory / name).is_file():
-            raise FileNotFoundError(f"{directory} holds no {name}; give a directory written by save_pretrained")
+            readers = {file: reader for file, reader in READERS.items() if (directory / file).is_file()}
+            others = [f"{file}, which {reader} reads" for file, reader in readers.items()]
+            hint = f", but {others[0]}" if others else "; give a directory written by save_pretrained"
+            raise FileNotFoundError(f"{directory} holds no {name}{hint}")
     try:
         stored = SSAMBAConfig.from_dict(json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{directory / CONFIG_FILE}: {error}") from error
     try:
-        tensors = load_file(directory / WEIGHTS_FILE)
+        with safe_open(directory / weights_file, "pt") as file:
+            return stored, {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(
-            f"checkpoint {directory} is damaged: {WEIGHTS_FILE} is cut short or no safetensors file ({error})"
+            f"checkpoint {directory} is damaged: {weights_file} is cut short or no safetensors file ({error})"
         ) from error
-    return carry_over(stored, tensors, overrides)
 
 
 def carry_over(
@@ -119,22 +141,33 @@ def override_config(stored: SSAMBAConfig, overrides: Mapping[str, Any]) -> SSAMB
 
 
 def load_strictly(
-    model: nn.Module,
+    own: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     fresh: Collection[str] = (),
     source: str = "",
     name_in_file: Callable[[str], str] = str,
 ) -> None:
-    """Copies `tensors` into the model; raises ValueError listing every missing, unexpected or misshapen one.
+    """Copies `tensors` into a model's `own`; raises ValueError listing every missing, unexpected or misshapen one.
 
     Tensors named in `fresh` keep their initialisation and must not be among `tensors`. `name_in_file` gives the names
     by which errors call them. Nothing is copied unless everything fits.
     """
-    own = model.state_dict()
+    check_fit({name: tensor.shape for name, tensor in own.items()}, tensors, fresh, source, name_in_file)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+def check_fit(
+    own: Mapping[str, Sequence[int]],
+    tensors: Mapping[str, Tensor],
+    fresh: Collection[str] = (),
+    source: str = "",
+    name_in_file: Callable[[str], str] = str,
+) -> None:
+    """Raises ValueError as `load_strictly`, whose arguments these are; of the model's own tensors only the shapes."""
     problems = [
-        f"missing {name_in_file(name)} {tuple(own[name].shape)}"
-        for name in own
-        if name not in tensors and name not in fresh
+        f"missing {name_in_file(name)} {tuple(own[name])}" for name in own if name not in tensors and name not in fresh
     ]
     problems += [
         f"unexpected {name_in_file(name)} {tuple(tensors[name].shape)}"
@@ -142,17 +175,14 @@ def load_strictly(
         if name not in own or name in fresh
     ]
     problems += [
-        f"{name_in_file(name)} has shape {tuple(tensors[name].shape)}, the model wants {tuple(own[name].shape)}"
+        f"{name_in_file(name)} has shape {tuple(tensors[name].shape)}, the model wants {tuple(own[name])}"
         for name in own
-        if name in tensors and tensors[name].shape != own[name].shape
+        if name in tensors and tuple(tensors[name].shape) != tuple(own[name])
     ]
     if problems:
         raise ValueError(
             f"weights{' of ' + source if source else ''} do not fit the model:\n  " + "\n  ".join(problems)
         )
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:

@@ -1,70 +1,54 @@
-"""From audio to the network's input, and from audio of any length to features."""
+"""From audio of any length to features."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import SSAMBAConfig
-from .features import frame_count, log_mel
-
-if TYPE_CHECKING:
-    from .model import SSAMBA
+from .encoder import AudioEncoder
+from .input import normalised_log_mel
 
 LEVELS = ("clip", "frame", "patch")
+_WORTH_PREPARING = 8  # windows; laying out the weights takes about as long as it saves over so many
 
 _lock = Lock()
 _evaluated: dict[nn.Module, tuple[int, list[nn.Module]]] = {}  # threads that extract, modules that were in training
 
 
-def normalised_log_mel(
-    config: SSAMBAConfig, wave: Tensor, sample_rate: int, lengths: Tensor | None = None
-) -> tuple[Tensor, Tensor | None]:
-    """(log_mel - mean) / (2 std) of wave (B, samples), 0 at padding; and the valid frames (B,), or None."""
-    x = log_mel(wave, sample_rate, lengths)
-    return _normalise_sound(config, x, _frames_of(lengths, sample_rate, x))
+class FeatureExtraction:
+    """`extract`, for an `AudioEncoder`."""
 
+    def extract(
+        self,
+        wav: Tensor | np.ndarray,
+        sample_rate: int,
+        level: Literal["clip", "frame", "patch"] = "clip",
+        layers: Sequence[int] | Literal["all"] | None = None,
+    ) -> Tensor:
+        """Features of audio of any length and sample rate, computed without gradient and without stochastic depth.
 
-def network_input(config: SSAMBAConfig, wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """What `SSAMBA.features` documents."""
-    x = log_mel(wave, config.sample_rate, lengths, subtract_mean=config.features == "compat")
-    return normalise(config, x, _frames_of(lengths, config.sample_rate, x))
-
-
-def normalise(config: SSAMBAConfig, x: Tensor, frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """What `SSAMBA.normalise` documents."""
-    if config.features == "sound":
-        return _normalise_sound(config, x, frames)
-    x = _zero_past(x[:, : config.input_tdim], frames)
-    x = F.pad(x, (0, 0, 0, config.input_tdim - x.shape[1]))  # raw 0: after normalisation -mean / (2 std)
-    return (x - config.mean) / (2 * config.std), None
-
-
-def _normalise_sound(config: SSAMBAConfig, x: Tensor, frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    return _zero_past((x - config.mean) / (2 * config.std), frames), frames
-
-
-def _zero_past(x: Tensor, frames: Tensor | None) -> Tensor:
-    if frames is None:
-        return x
-    return x * (torch.arange(x.shape[1], device=x.device) < frames[:, None]).unsqueeze(-1)
-
-
-def _frames_of(lengths: Tensor | None, sample_rate: int, x: Tensor) -> Tensor | None:
-    return None if lengths is None else frame_count(torch.as_tensor(lengths, device=x.device), sample_rate)
+        wav (samples,) or (B, samples), floating point in [-1, 1). Level "clip": mean of the patch tokens, (B, D);
+        "frame": mean over frequency of each patch column, (B, T', D), column c centred at `column_times(T')[c]`
+        seconds; "patch": (B, rows, T', D). `layers` (indices from 0, negative from the end, or "all") gives the states
+        after these layers instead of the output, each through the final norm as if the model ended there, on a new axis
+        after the batch: (B, layers, …); in the paired layout both layers of a pair give the state after the pair. A
+        single clip comes back without the batch axis. Audio longer than `input_tdim` frames is read in windows of that
+        length (the last one drawn back to end with the audio), so memory stays bounded; nothing is padded or cut.
+        Raises ValueError when the audio is shorter than one patch, not finite, or an option is unknown.
+        """
+        return extract_features(self, wav, sample_rate, level, layers)
 
 
 def extract_features(
-    model: SSAMBA, wav: Tensor | np.ndarray, sample_rate: int, level: str, layers: Sequence[int] | str | None
+    model: AudioEncoder, wav: Tensor | np.ndarray, sample_rate: int, level: str, layers: Sequence[int] | str | None
 ) -> Tensor:
-    """What `SSAMBA.extract` documents."""
+    """What `FeatureExtraction.extract` documents."""
     if level not in LEVELS:
         raise ValueError(f"level is {level!r}; choose one of {', '.join(map(repr, LEVELS))}")
     wanted = None if layers is None else _layer_indices(layers, model.config.depth)
@@ -87,15 +71,16 @@ def extract_features(
     return (features if wav.dim() == 2 else features[0]).clone()  # made out here, a clone can take part in autograd
 
 
-def _windows(model: SSAMBA, x: Tensor, level: str, wanted: list[int] | None) -> Iterator[Tensor]:
+def _windows(model: AudioEncoder, x: Tensor, level: str, wanted: list[int] | None) -> Iterator[Tensor]:
     """Patch tokens of x (B, T, F), window by window: (B, layers, rows, columns, D), without rows unless "patch"."""
     config = model.config
     total = max(1, config.columns(x.shape[1]))  # too short for one column: the model says so
     width = min(total, config.grid[1])
+    layers = model.prepared_layers() if total >= _WORTH_PREPARING * width else None
     for start in range(0, total, width):
         first = min(start, total - width)
         frames = x[:, first * config.tstride : (first + width - 1) * config.tstride + config.tshape]
-        output, states = model.encode_patches(*model.patches(frames), wanted=wanted or ())
+        output, states = model.encode_patches(*model.patches(frames), wanted=wanted or (), layers=layers)
         tokens = torch.stack([output] if wanted is None else states, dim=1)  # (B, layers, 1 + P, D)
         patches = tokens[:, :, 1:].unflatten(2, (config.rows, width))
         patches = patches if level == "patch" else patches.mean(dim=2)

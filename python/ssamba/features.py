@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import soxr
@@ -66,7 +68,8 @@ def log_mel(
         count, step = frame_count(wav.shape[1]), max(1, _ROWS_AT_ONCE.get(wav.device.type, 65536) // max(1, len(wav)))
         if not len(wav):
             return wav.new_empty(len(wav), count, MEL_BINS)
-        parts = [_log_mel_of_part(wav, first, min(first + step, count)) for first in range(0, count, step)]
+        constants = _constants(wav.dtype, wav.device)
+        parts = [_log_mel_of_part(wav, first, min(first + step, count), *constants) for first in range(0, count, step)]
         x = torch.cat(parts, dim=1)  # (B, T, F)
         if lengths is not None:
             counted = torch.arange(x.shape[1], device=x.device) < frame_count(lengths, sample_rate)[:, None]
@@ -152,13 +155,14 @@ def _subtract_mean(wav: Tensor, lengths: Tensor | None) -> Tensor:
     return wav - wav.sum(dim=1, keepdim=True) / lengths.clamp(min=1)[:, None]
 
 
-def _log_mel_of_part(wav: Tensor, first: int, last: int) -> Tensor:
+def _log_mel_of_part(
+    wav: Tensor, first: int, last: int, window: Tensor, filters: Sequence[tuple[int, Tensor]]
+) -> Tensor:
     """Frames first..last of wav (B, samples): (B, last - first, F).
 
     A frame's mean m leaves x[i] - 0.97 x[i-1] smaller by 0.03 m. The window is 0 at sample 0, so x[-1] is never used,
     and behind the frame.
     """
-    window, filters = _constants(wav.dtype, wav.device)
     part = wav[:, first * FRAME_SHIFT : (last - 1) * FRAME_SHIFT + FRAME_LENGTH]
     mean = part.unfold(1, FRAME_LENGTH, FRAME_SHIFT).mean(dim=2, keepdim=True)  # (B, T, 1)
     emphasised = F.pad(part - _PREEMPHASIS * F.pad(part, (1, 0))[:, :-1], (0, _FFT_LENGTH - FRAME_LENGTH))
@@ -169,21 +173,26 @@ def _log_mel_of_part(wav: Tensor, first: int, last: int) -> Tensor:
     return torch.cat(energy, dim=2).clamp(min=ENERGY_FLOOR).log()
 
 
-@lru_cache(maxsize=16)
 def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, list[tuple[int, Tensor]]]:
     """Hann window (400,), padded to 512, and the mel matrix in `_FILTER_GROUPS` parts, each from its first FFT bin on.
 
-    Neighbouring filters have few bins in common with the others: the parts hold a quarter of the whole. Kept, so never
-    inference tensors, which autograd cannot save.
+    Neighbouring filters have few bins in common with the others: the parts hold a quarter of the whole. Only numbers
+    are kept from call to call: a tensor made while a program is recorded is of use to that recording alone.
     """
+    numbers, shapes, lowest = _constant_numbers()
+    sizes = [math.prod(shape) for shape in shapes]
+    window, *parts = torch.from_numpy(numbers).to(dtype).to(device).split(sizes)
+    parts = [part.view(shape) for part, shape in zip(parts, shapes[1:], strict=True)]
+    return window, list(zip(lowest, parts, strict=True))
+
+
+@cache
+def _constant_numbers() -> tuple[np.ndarray, list[tuple[int, ...]], list[int]]:
+    """All numbers of `_constants` in a row, in float64; the shapes of window and parts; the first bin of each part."""
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME_LENGTH) / (FRAME_LENGTH - 1))
-    window = np.pad(window, (0, _FFT_LENGTH - FRAME_LENGTH))
-    parts = []
+    arrays, lowest = [np.pad(window, (0, _FFT_LENGTH - FRAME_LENGTH))], []
     for group in np.split(mel_filters(), _FILTER_GROUPS, axis=1):
         used = np.flatnonzero(group.any(axis=1))
-        parts.append((int(used[0]), group[used[0] : used[-1] + 1]))
-    with torch.inference_mode(False):
-        return (
-            torch.from_numpy(window).to(device=device, dtype=dtype),
-            [(first, torch.from_numpy(part).to(device=device, dtype=dtype)) for first, part in parts],
-        )
+        lowest.append(int(used[0]))
+        arrays.append(group[used[0] : used[-1] + 1])
+    return np.concatenate([array.ravel() for array in arrays]), [array.shape for array in arrays], lowest

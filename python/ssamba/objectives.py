@@ -24,14 +24,6 @@ class PretrainOutput(NamedTuple):
     reconstruction: Tensor | None
 
 
-def raw_patches(x: Tensor, shape: tuple[int, int], stride: tuple[int, int]) -> Tensor:
-    """Cuts x (B, T, F) into patches (B, f · t, fshape · tshape), frequency-major; element order tshape · df + dt."""
-    blocks = (
-        x.transpose(1, 2).unfold(1, shape[0], stride[0]).unfold(2, shape[1], stride[1])
-    )  # (B, f, t, fshape, tshape)
-    return blocks.flatten(3).flatten(1, 2)
-
-
 def infonce(
     predictions: Tensor, targets: Tensor, orientation: str = "paper", valid: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:

@@ -1,57 +1,94 @@
-"""From the named parameters of layers to the packed weights of `mixing`, and keeping those between inferences."""
+"""From the tensors of mixers, by name, to the packed weights of `mixing`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
+from torch import Tensor
 
 from .mixing import MixerWeights
 
-if TYPE_CHECKING:
-    from .layers import BidirectionalMamba, Norm
+
+class Direction(NamedTuple):
+    """What one direction of a mixer has for itself."""
+
+    conv: Tensor  # (E, W)
+    conv_bias: Tensor  # (E,)
+    x_proj: Tensor  # (r + 2 N, E)
+    dt_proj: Tensor  # (E, r)
+    dt_bias: Tensor  # (E,)
+    A: Tensor  # (E, N), float32 or wider
+    D: Tensor  # (E,)
 
 
-def pack(
-    mixers: Sequence[BidirectionalMamba], swaps: Sequence[bool], norms: Sequence[Norm] | None = None
-) -> MixerWeights:
-    """Weights of mixers side by side; `swaps` says which of them read reversed time. Differentiable.
+class MixerTensors(NamedTuple):
+    """What a mixer computes with, in any dtype. Its large matrices are None where modules multiply instead."""
 
-    With `norms`, one for each mixer, their affine maps are folded into the input matrices. in_proj or out_proj is left
-    out if another module stands in its place.
-    """
-    like = mixers[0].x_proj.weight
-    wide, product = torch.promote_types(like.dtype, torch.float32), product_dtype(like)
-    in_proj = in_bias = out_proj = None
-    if all(type(mixer.in_proj) is nn.Linear for mixer in mixers):
-        in_proj = torch.stack([mixer.in_proj.weight.unflatten(0, (2, -1)) for mixer in mixers], dim=1)  # (2, G, E, D)
-    if all(type(mixer.out_proj) is nn.Linear for mixer in mixers):
-        out_proj = torch.stack([mixer.out_proj.weight for mixer in mixers], dim=1).to(product) / 2
-    if norms is not None and in_proj is not None:
-        if norms[0].bias is not None:
-            biases = torch.stack([norm.bias for norm in norms]).to(wide)  # (G, D)
-            in_bias = torch.matmul(in_proj.to(wide), biases.unsqueeze(-1)).squeeze(-1).to(product)
-        in_proj = in_proj.to(wide) * torch.stack([norm.weight for norm in norms]).to(wide).unsqueeze(1)
-    sides = [mixer.directions(swap) for mixer, swap in zip(mixers, swaps, strict=True)]  # G times (2 directions)
+    in_proj: Tensor | None  # (2 E, D), to x and to z
+    in_bias: Tensor | None  # (2 E,)
+    out_proj: Tensor | None  # (D, E)
+    directions: tuple[Direction, Direction]  # forward in time first
+
+
+def fold(mixer: MixerTensors, scale: Tensor, shift: Tensor | None) -> MixerTensors:
+    """The mixer that reads n instead of n · scale + shift (D,): the affine map of a norm moves into in_proj."""
+    wide = torch.promote_types(scale.dtype, torch.float32)
+    in_proj = mixer.in_proj.to(wide)
+    bias = None if shift is None else in_proj @ shift.to(wide)
+    return mixer._replace(in_proj=in_proj * scale.to(wide), in_bias=bias)
+
+
+def cast(mixer: MixerTensors, product: torch.dtype) -> MixerTensors:
+    """The mixer with its matrices in the dtype that is multiplied in, and all else in float32 or wider."""
+
+    def direction(one: Direction) -> Direction:
+        wide = torch.promote_types(torch.promote_types(one.D.dtype, torch.float32), product)
+        matrices = {"x_proj", "dt_proj"}
+        return Direction(**{name: x.to(product if name in matrices else wide) for name, x in one._asdict().items()})
+
+    outer = (None if x is None else x.to(product) for x in (mixer.in_proj, mixer.in_bias, mixer.out_proj))
+    forward, backward = map(direction, mixer.directions)
+    return MixerTensors(*outer, (forward, backward))
+
+
+def pack(mixers: Sequence[MixerTensors], product: torch.dtype | None = None) -> MixerWeights:
+    """Weights of mixers side by side, their matrices in the dtype `product`. Differentiable."""
+    product = product_dtype(mixers[0].directions[0].x_proj) if product is None else product
+    mixers = [cast(mixer, product) for mixer in mixers]
+    in_projs, in_biases, out_projs, directions = zip(*mixers, strict=True)
+    sides = list(zip(*directions, strict=True))  # 2 times G
 
     def stacked(name: str) -> Tensor:
-        return torch.stack([torch.stack([getattr(side[r], name) for side in sides]) for r in range(2)])
+        return torch.stack([_side_by_side([getattr(one, name) for one in side]) for side in sides])
+
+    def halves(tensors: Sequence[Tensor | None]) -> Tensor | None:
+        return None if tensors[0] is None else _side_by_side([x.unflatten(0, (2, -1)) for x in tensors], dim=1)
 
     return MixerWeights(
-        in_proj=None if in_proj is None else in_proj.to(product),
-        in_bias=in_bias,
-        conv=stacked("conv").to(wide),
-        conv_bias=stacked("conv_bias").to(wide),
-        x_proj=stacked("x_proj").to(product),
-        dt_proj=stacked("dt_proj").to(product),
-        dt_bias=stacked("dt_bias").to(wide),
-        A=-torch.exp(stacked("A_log").to(wide)),
-        D=stacked("D").to(wide),
-        out_proj=out_proj,
+        in_proj=halves(in_projs),
+        in_bias=halves(in_biases),
+        out_proj=None if out_projs[0] is None else _side_by_side(out_projs, dim=1) / 2,
+        **{name: stacked(name) for name in Direction._fields},
     )
+
+
+def unpack(w: MixerWeights) -> list[MixerTensors]:
+    """The mixers that were packed, whole; their tensors are parts of the packed ones where that can be."""
+
+    def direction(r: int, g: int) -> Direction:
+        return Direction(*(getattr(w, name)[r, g] for name in Direction._fields))
+
+    return [
+        MixerTensors(
+            w.in_proj[:, g].flatten(0, 1),
+            None if w.in_bias is None else w.in_bias[:, g].flatten(),
+            2 * w.out_proj[:, g],
+            (direction(0, g), direction(1, g)),
+        )
+        for g in range(w.layers)
+    ]
 
 
 def product_dtype(weight: Tensor) -> torch.dtype:
@@ -61,56 +98,6 @@ def product_dtype(weight: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if casts and weight.dtype != torch.float64 else weight.dtype
 
 
-class KeptWeights:
-    """Packed weights kept from one inference to the next, until a parameter they were made from changes.
-
-    A change is a write that autograd's version counter sees (load_state_dict, anything in place), other storage
-    (`.to`), or a step of a fused optimiser or of one that is not torch's, which may write uncounted. A write through
-    `.data` by hand must be followed by `clear`, which `train()` calls. A copy or a pickle of the owner starts without
-    them.
-    """
-
-    def __init__(self) -> None:
-        self._entries: dict[Any, tuple[Written, MixerWeights]] = {}
-
-    def get(self, key: Any, parameters: Sequence[Tensor], make: Callable[[], MixerWeights]) -> MixerWeights:
-        """What `make` returned last time, or returns now, for `parameters` as they are."""
-        entry = self._entries.get(key)
-        if entry is None or not entry[0].still_true(parameters):
-            if any(parameter.is_inference() for parameter in parameters):  # their writes are not counted
-                return make()
-            entry = self._entries[key] = Written(parameters), make()
-        return entry[1]
-
-    def clear(self) -> None:
-        self._entries.clear()
-
-    def __reduce__(self) -> tuple:
-        return KeptWeights, ()
-
-
-class Written:
-    """When and where parameters were last written."""
-
-    steps = 0  # of optimisers that may write uncounted, in the whole process
-
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
-        # Aliases keep the storage alive, so that no other tensor can get the same address.
-        self.aliases = [parameter.detach() for parameter in parameters]
-        self.versions = [parameter._version for parameter in parameters]
-        self.steps = Written.steps
-
-    def still_true(self, parameters: Sequence[Tensor]) -> bool:
-        return self.steps == Written.steps and all(
-            new._version == version and new.data_ptr() == old.data_ptr() and new.dtype == old.dtype
-            for new, old, version in zip(parameters, self.aliases, self.versions, strict=True)
-        )
-
-    @staticmethod
-    def count_step(optimizer: Optimizer, *_: Any) -> None:
-        fused = any(group.get("fused") for group in optimizer.param_groups)
-        if fused or not type(optimizer).__module__.startswith("torch.optim."):
-            Written.steps += 1
-
-
-register_optimizer_step_post_hook(Written.count_step)
+def _side_by_side(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Stacked; one alone is not copied."""
+    return tensors[0].unsqueeze(dim) if len(tensors) == 1 else torch.stack(list(tensors), dim)

@@ -5,23 +5,20 @@ Shapes as in `mixing`; B here are the clips taken together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ssamba_ops import causal_conv1d, scan_part
 
 from .memory import keep_a_little_freed_memory
-from .mixing import MixerWeights
-from .products import Product
+from .packing import Direction, MixerTensors
 
-if TYPE_CHECKING:
-    from .layers import Layer
+Multiply = Callable[[Tensor], Tensor]  # (…, K) → (…, N)
 
 
 def rows_at_once() -> int:
@@ -32,49 +29,44 @@ def rows_at_once() -> int:
     return 1024 * torch.get_num_threads()
 
 
+class PartDirection(NamedTuple):
+    """What one direction of a mixer has for itself, its small tensors in float32 or wider."""
+
+    conv: Tensor  # (E, W)
+    conv_bias: Tensor  # (E,)
+    x_proj: Multiply  # to time step, B and C
+    dt_proj: Tensor  # (E, r)
+    dt_bias: Tensor  # (E,)
+    A: Tensor  # (E, N)
+    D: Tensor  # (E,)
+
+
 class PartMixer(NamedTuple):
-    """One mixer, its large matrices ready to multiply. The first axis, or the place in a pair, is the direction."""
+    """One mixer, its matrices ready to multiply; `out` leaves the half of the directions' sum to whoever adds it."""
 
-    x_in: Callable[[Tensor], Tensor]
-    z_in: Callable[[Tensor], Tensor]
-    conv: Tensor  # (2, E, W)
-    conv_bias: Tensor  # (2, E)
-    x_proj: tuple[Product, Product]
-    dt_proj: Tensor  # (2, E, r)
-    dt_bias: Tensor  # (2, E)
-    A: Tensor  # (2, E, N)
-    D: Tensor  # (2, E)
-    out: Product
+    x_in: Multiply
+    z_in: Multiply
+    out: Multiply
+    directions: tuple[PartDirection, PartDirection]  # forward in time first
     dtype: torch.dtype  # of products
-    splits: tuple[int, int, int, int]  # of what x_proj gives: time step rank, states, states, nothing
 
 
-def part_mixer(w: MixerWeights, index: int, layer: Layer) -> PartMixer:
-    """Mixer `index` of those side by side, which is that of `layer`."""
-    unused = -w.x_proj.shape[2] % 16  # whole vectors multiply faster
-    x_in, z_in = _in_products(w, index, layer)
-    return PartMixer(
-        x_in=x_in,
-        z_in=z_in,
-        conv=w.conv[:, index],
-        conv_bias=w.conv_bias[:, index],
-        x_proj=tuple(Product(F.pad(matrix, (0, 0, 0, unused))) for matrix in w.x_proj[:, index]),
-        dt_proj=w.dt_proj[:, index].to(w.A.dtype),
-        dt_bias=w.dt_bias[:, index],
-        A=w.A[:, index],
-        D=w.D[:, index],
-        out=Product(w.out_proj[:, index]),
-        dtype=w.out_proj.dtype,
-        splits=(w.time_step_rank, w.state_size, w.state_size, unused),
-    )
+def part_mixer(
+    tensors: MixerTensors, product: torch.dtype, multiply: Callable[[Tensor, Tensor | None], Multiply]
+) -> PartMixer:
+    """A mixer whose products are in the dtype `product`, as its tensors are (see `packing.cast`).
 
+    `multiply` makes a product of a matrix (N, K) and a bias (N,) or None.
+    """
 
-def _in_products(w: MixerWeights, index: int, layer: Layer) -> tuple[Callable[[Tensor], Tensor], ...]:
-    """From normalised tokens to x and to z."""
-    if w.in_proj is not None:
-        biases = (None, None) if w.in_bias is None else w.in_bias[:, index]
-        return tuple(map(Product, w.in_proj[:, index], biases))
-    return layer.mixer.in_proj.halves()  # in int8, behind a norm without affine map
+    def direction(one: Direction) -> PartDirection:
+        ready = {"x_proj": multiply(one.x_proj, None), "dt_proj": one.dt_proj.to(one.A.dtype)}
+        return PartDirection(**{**one._asdict(), **ready})
+
+    biases = (None, None) if tensors.in_bias is None else tensors.in_bias.chunk(2)
+    x_in, z_in = map(multiply, tensors.in_proj.chunk(2), biases)
+    forward, backward = map(direction, tensors.directions)
+    return PartMixer(x_in, z_in, multiply(tensors.out_proj, None), (forward, backward), product)
 
 
 def cut(length: int, rows: int, shortest: int = 1) -> list[slice]:
@@ -97,16 +89,19 @@ class Step(NamedTuple):
 
 
 def run(
-    steps: Sequence[Step], tokens: Tensor, lengths: Tensor | None, wanted: Collection[int]
+    steps: Iterable[Step], tokens: Tensor, lengths: Tensor | None, wanted: Collection[int]
 ) -> tuple[Tensor, dict[int, Tensor]]:
-    """tokens (B, L, D) of all clips → the last state, and {step: state after it} for the steps in `wanted`."""
+    """tokens (B, L, D) of all clips → the last state, and {step: state after it} for the steps in `wanted`.
+
+    `steps` are gone through for each few clips anew.
+    """
     keep_a_little_freed_memory()
     last = tokens.clone(memory_format=torch.contiguous_format)
     states = {index: torch.empty_like(last) for index in wanted}
     batch, length, width = last.shape
     groups = cut(batch, length)
-    most, like = max(clips.stop - clips.start for clips in groups), steps[0].mixer
-    inner, taps = like.conv.shape[1:]
+    most, like = max(clips.stop - clips.start for clips in groups), next(iter(steps)).mixer
+    inner, taps = like.directions[0].conv.shape
     memory = [last.new_empty(most, length, size, dtype=like.dtype) for size in (width, inner, inner)]
     for clips in groups:
         count = clips.stop - clips.start
@@ -137,10 +132,12 @@ class _Clips:
     parts: list[slice]  # of time, each at least W - 1 tokens
     lengths: Tensor | None  # (B,)
 
-    def take(self, steps: Sequence[Step]) -> Iterator[int]:
+    def take(self, steps: Iterable[Step]) -> Iterator[int]:
         """Takes all steps; yields the number of each while s is the state after it."""
         for index, step in enumerate(steps):
-            forward, backward = (_Scan(step.mixer, r, len(self.s), self.lengths) for r in range(2))
+            forward, backward = (
+                _Scan(one, bool(r), len(self.s), self.lengths) for r, one in enumerate(step.mixer.directions)
+            )
             for part in self.parts:
                 self._begin(step, forward, part)
             for part in reversed(self.parts):
@@ -157,26 +154,28 @@ class _Clips:
     def _finish(self, step: Step, scan: _Scan, part: slice) -> None:
         y, s = self.y[:, part], self.s[:, part]
         scan(self.x[:, part], y, part, z=step.mixer.z_in(self.read[:, part]), add=True)
-        torch.add(step.mixer.out(y), s, alpha=step.times, out=s)
+        torch.add(s, step.mixer.out(y), alpha=0.5 / step.times, out=s)
+        if step.times > 1:
+            s.mul_(step.times)
 
 
 class _Scan:
-    """Convolution and scan of a mixer in direction r, part after part."""
+    """Convolution and scan of a mixer in one direction, part after part."""
 
-    def __init__(self, mixer: PartMixer, r: int, batch: int, lengths: Tensor | None) -> None:
-        self.w, self.r, self.lengths = mixer, r, lengths
+    def __init__(self, direction: PartDirection, reverse: bool, batch: int, lengths: Tensor | None) -> None:
+        self.w, self.reverse, self.lengths = direction, reverse, lengths
         self.neighbour: Tensor | None = None  # (B, W-1, E), tokens of x next to the coming part
-        self.state = mixer.A.new_zeros(batch, *mixer.A.shape[1:])  # (B, E, N)
+        self.state = direction.A.new_zeros(batch, *direction.A.shape)  # (B, E, N)
 
     def __call__(self, x: Tensor, y: Tensor, part: slice, z: Tensor | None = None, add: bool = False) -> None:
         """y ← (y +) scan of x (B, T, E), gated by z if given; all of the tokens of `part`."""
-        w, r, reverse = self.w, self.r, bool(self.r)
+        w, reverse = self.w, self.reverse
         lengths = None if self.lengths is None else (self.lengths - part.start).clamp(0, x.shape[1])
-        u = causal_conv1d(x, w.conv[r], w.conv_bias[r], True, self.neighbour, reverse, lengths)
-        dt, B, C, _ = w.x_proj[r](u).split(w.splits, dim=-1)
-        A, skip, dt_bias = w.A[r], w.D[r], w.dt_bias[r]
-        scan_part(y, self.state, u, dt, w.dt_proj[r], A, B, C, skip, dt_bias, z, reverse, add, lengths)
-        taps_before = w.conv.shape[2] - 1
+        u = causal_conv1d(x, w.conv, w.conv_bias, True, self.neighbour, reverse, lengths)
+        rank, states = w.dt_proj.shape[1], w.A.shape[1]
+        dt, B, C = w.x_proj(u).split([rank, states, states], dim=-1)
+        scan_part(y, self.state, u, dt, w.dt_proj, w.A, B, C, w.D, w.dt_bias, z, reverse, add, lengths)
+        taps_before = w.conv.shape[1] - 1
         self.neighbour = _until(x[:, :taps_before], lengths) if reverse else x[:, x.shape[1] - taps_before :]
 
 

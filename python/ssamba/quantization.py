@@ -1,95 +1,91 @@
-"""Matrices of a model in int8, for inference on a CPU."""
+"""Matrices in int8, for inference on a CPU."""
 
 from __future__ import annotations
 
-import copy
 import warnings
-from functools import partial
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from .layers import Layer
-    from .model import SSAMBA
+from torch import Tensor
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 
-class Int8Linear(nn.Module):
-    """x W_qᵀ with a scale for each row of W; "dynamic" multiplies in int8, by the scale that each call's x has.
+class Int8Matrix(NamedTuple):
+    """A matrix as rows · scales: 127 steps to each side of 0, for each row by itself."""
 
-    "weight_only" keeps x as it is and multiplies by the restored matrix: a quarter of the memory, not faster.
-    """
+    rows: Tensor  # (N, K), int8
+    scales: Tensor  # (N, 1), float32
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, kind: str) -> None:
-        super().__init__()
-        weight = weight.detach().float()
-        scales = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
-        self.bias = None if bias is None else nn.Parameter(bias.detach().float(), requires_grad=False)
-        if kind == "dynamic":
-            self.packed = _packed(weight, scales, self.bias)
-        else:
-            self.packed = None
-            self.register_buffer("scales", scales[:, None])
-            self.register_buffer("rows", (weight / scales[:, None]).round().to(torch.int8))
+    def chunk(self, count: int) -> list[Int8Matrix]:
+        return [Int8Matrix(*part) for part in zip(self.rows.chunk(count), self.scales.chunk(count), strict=True)]
 
-    def halves(self) -> tuple[Int8Linear, Int8Linear]:
-        """The maps to the first and to the second half of the outputs, of a "dynamic" one."""
-        weight, bias = torch.ops.quantized.linear_unpack(self.packed)
-        biases = (None, None) if bias is None else bias.chunk(2)
-        first, second = map(partial(Int8Linear, kind="dynamic"), weight.dequantize().chunk(2), biases)
-        return first, second
+    @classmethod
+    def cat(cls, parts: Sequence[Int8Matrix]) -> Int8Matrix:
+        return cls(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.packed is None:
-            return F.linear(x, (self.rows * self.scales).to(x.dtype), self.bias)
+    def restored(self) -> Tensor:
+        """(N, K), float32."""
+        return self.rows * self.scales
+
+
+def quantise(weight: Tensor) -> Int8Matrix:
+    """The matrix in int8 that is nearest to weight (N, K)."""
+    weight = weight.detach().float()
+    scales = weight.abs().amax(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    return Int8Matrix((weight / scales).round().to(torch.int8), scales)
+
+
+class Int8Product:
+    """x (…, K) → x Wᵀ + b (…, N), multiplied in int8 by the scale that each call's x has."""
+
+    laid_out = True
+
+    def __init__(self, matrix: Int8Matrix, bias: Tensor | None = None) -> None:
+        if not hasattr(torch, "_make_per_channel_quantized_tensor"):
+            raise NotImplementedError(
+                f"torch {torch.__version__} has no int8 products for the CPU any more; use 'int8_weight_only', or "
+                "bfloat16"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch 2.13 announces their removal
+            scales = matrix.scales.flatten().double()
+            zeros = torch.zeros_like(scales, dtype=torch.int64)
+            rows = torch._make_per_channel_quantized_tensor(matrix.rows.contiguous(), scales, zeros, 0)
+            self._packed = torch.ops.quantized.linear_prepack(rows, bias)
+
+    @property
+    def weight(self) -> Int8Matrix:
+        """W; a copy."""
+        rows = torch.ops.quantized.linear_unpack(self._packed)[0]
+        return Int8Matrix(rows.int_repr(), rows.q_per_channel_scales().float().unsqueeze(1))
+
+    @property
+    def bias(self) -> Tensor | None:
+        return torch.ops.quantized.linear_unpack(self._packed)[1]
+
+    def __call__(self, x: Tensor) -> Tensor:
         # Half the range of x, or the sums of two products overflow 16 bits on processors without VNNI.
-        return torch.ops.quantized.linear_dynamic(x.float().contiguous(), self.packed, True).to(x.dtype)
-
-    def _save_to_state_dict(self, *_: object) -> None:
-        raise NotImplementedError("weights in int8 cannot be saved; save the model that quantize_int8 copied")
+        return torch.ops.quantized.linear_dynamic(x.float().contiguous(), self._packed, True).to(x.dtype)
 
 
-def _packed(weight: Tensor, scales: Tensor, bias: Tensor | None) -> torch.ScriptObject:
-    if not hasattr(torch, "quantize_per_channel"):
-        raise NotImplementedError(
-            f"torch {torch.__version__} has no int8 products for the CPU any more; use kind 'weight_only', or bfloat16"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch 2.13 announces their removal
-        zeros = torch.zeros_like(scales, dtype=torch.int64)
-        rows = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
-        return torch.ops.quantized.linear_prepack(rows, bias)
+class RestoredProduct:
+    """x (…, K) → x Wᵀ + b (…, N) by the restored matrix: a quarter of the memory, not faster."""
+
+    laid_out = False
+
+    def __init__(self, matrix: Int8Matrix, bias: Tensor | None = None) -> None:
+        self.weight, self.bias = matrix, bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.restored().to(x.dtype), self.bias)
 
 
-def quantize_int8(model: SSAMBA, kind: Literal["dynamic", "weight_only"] = "dynamic") -> SSAMBA:
-    """A copy of a float32 model on the CPU with every mixer's in_proj and, for "weight_only", out_proj in int8.
-
-    in_proj is half of the multiplications, and its input is normalised; the norm's affine map moves into the matrix.
-    The input of out_proj has outliers: multiplied in int8 it changed 4 % of a classifier's answers, in_proj none. The
-    copy is in evaluation mode; it cannot be trained or saved (NotImplementedError). Raises ValueError for an unknown
-    kind or another dtype or device, NotImplementedError where torch has no int8 products.
-    """
-    if kind not in ("dynamic", "weight_only"):
-        raise ValueError(f"kind is {kind!r}; choose 'dynamic' or 'weight_only'")
-    parameter = model.pos_embed
-    if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
-        raise ValueError(f"the model is {parameter.dtype} on {parameter.device}; give a float32 model on the CPU")
-    model = copy.deepcopy(model).eval().requires_grad_(False)
-    for layer in model.layers:
-        layer.mixer.in_proj = Int8Linear(*_after_norm(layer), kind)
-        if kind == "weight_only":
-            layer.mixer.out_proj = Int8Linear(layer.mixer.out_proj.weight, None, kind)
-    return model
+def _dynamic_flops(x_shape: torch.Size, packed: torch.ScriptObject, *_: object, **__: object) -> int:
+    return 2 * x_shape.numel() * torch.ops.quantized.linear_unpack(packed)[0].shape[0]
 
 
-def _after_norm(layer: Layer) -> tuple[Tensor, Tensor | None]:
-    """Moves the norm's affine map into in_proj: its matrix and bias then, behind a norm that only normalises."""
-    weight, norm = layer.mixer.in_proj.weight, layer.norm
-    bias = None if norm.bias is None else weight @ norm.bias
-    weight = weight * norm.weight
-    norm.weight.fill_(1)
-    if norm.bias is not None:
-        norm.bias.zero_()
-    return weight, bias
+_op = getattr(torch.ops.quantized, "linear_dynamic", None)
+if _op is not None and _op not in flop_registry:
+    register_flop_formula(_op)(_dynamic_flops)

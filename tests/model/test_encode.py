@@ -158,30 +158,6 @@ def test_what_is_no_tensor_and_no_task(make_model, noise):
         model(x, task="extract")
 
 
-def test_a_replaced_matrix_is_called_or_refused(make_model, noise):
-    """As adapters replace them."""
-
-    class Doubled(torch.nn.Module):
-        def __init__(self, inner):
-            super().__init__()
-            self.inner, self.weight, self.bias = inner, inner.weight, inner.bias
-
-        def forward(self, x):
-            return 2 * self.inner(x)
-
-    model, x = make_model(), noise(1, 96, 128)
-    mixer = model.layers[0].mixer
-    mixer.out_proj = Doubled(mixer.out_proj)
-    found = model.encode(x)
-    mixer.out_proj = mixer.out_proj.inner
-    with torch.no_grad():
-        mixer.out_proj.weight.mul_(2)
-    torch.testing.assert_close(found, model.encode(x), rtol=0, atol=1e-5)
-    mixer.x_proj_b = Doubled(mixer.x_proj_b)
-    with pytest.raises(TypeError, match="x_proj_b is Doubled, which would not be called; only in_proj and out_proj"):
-        model.encode(x)
-
-
 def test_bad_pretraining_options(make_model, noise):
     model, x = make_model(), noise(1, 96, 128)
     with pytest.raises(ValueError, match="objective is 'mae'; choose one of 'joint', 'discriminative', 'generative'"):

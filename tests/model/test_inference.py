@@ -1,8 +1,9 @@
-"""Inference on kept weights and in parts gives the numbers of the formula that training uses."""
+"""Inference in parts gives the numbers of the formula that training uses, from the weights as they are."""
 
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 
 import pytest
@@ -14,7 +15,7 @@ LAYOUTS = pytest.mark.parametrize("layout", ["sequential", "paired"])
 
 
 def with_gradient(model, x, **options):
-    """The numbers of the path that keeps nothing."""
+    """The numbers of the path that training takes."""
     with torch.enable_grad():
         return model.encode(x, **options).detach()
 
@@ -131,11 +132,29 @@ def take_a_step_of_another_optimizer(model):
     WritesUncounted(model.parameters(), {}).step()
 
 
-def write_through_data_between_epochs(model):
-    """Not counted by torch, but training begins and ends around it."""
-    model.train()
-    model.layers[0].mixer.out_proj.weight.data.mul_(1.5)
-    model.eval()
+def write_through_data(model):
+    """As adapters are merged and as teachers follow their students."""
+    for parameter in model.parameters():
+        parameter.data.mul_(0.9).add_(0.01)
+
+
+def write_through_data_all_at_once(model):
+    torch._foreach_mul_([parameter.data for parameter in model.parameters()], 1.1)
+
+
+def write_through_detached(model):
+    model.layers[2].mixer.x_proj.weight.detach().numpy()[:] *= 1.3
+
+
+def write_into_shared_memory(model):
+    """Through a tensor that knows nothing of the parameter, as another process would."""
+    model.share_memory()
+    storage = model.layers[0].mixer.out_proj.weight.untyped_storage()
+    torch.tensor([], dtype=torch.float64).set_(storage).mul_(1.5)
+
+
+def point_to_another_storage(model):
+    model.layers[1].mixer.dt_proj.weight.set_(torch.full_like(model.layers[1].mixer.dt_proj.weight, 0.2))
 
 
 @LAYOUTS
@@ -153,7 +172,11 @@ def write_through_data_between_epochs(model):
         take_a_fused_step,
         take_a_step_of_all_at_once,
         take_a_step_of_another_optimizer,
-        write_through_data_between_epochs,
+        write_through_data,
+        write_through_data_all_at_once,
+        write_through_detached,
+        write_into_shared_memory,
+        point_to_another_storage,
     ],
 )
 def test_no_stale_weights(perturbed, noise, layout, change):
@@ -164,19 +187,6 @@ def test_no_stale_weights(perturbed, noise, layout, change):
         after = model.encode(x)
         assert (after - before).abs().max() > 1e-4
         torch.testing.assert_close(after, with_gradient(model, x), **EXACT)
-
-
-def test_weights_are_kept(perturbed, noise, monkeypatch):
-    """Also while another model is trained on what this one makes."""
-    model, x = perturbed(), noise(1, 64, 128).double()
-    with torch.no_grad():
-        before = model.encode(x)
-    probe = torch.nn.Linear(32, 2).double()
-    probe(before).sum().backward()
-    torch.optim.AdamW(probe.parameters()).step()
-    monkeypatch.setattr("ssamba.stack.pack", lambda *_: pytest.fail("packed again"))
-    with torch.no_grad():
-        assert torch.equal(model.encode(x), before)
 
 
 @LAYOUTS
@@ -205,7 +215,7 @@ def test_parameters_from_outside(perturbed, noise, layout):
 
 
 def test_a_model_made_in_inference_mode(perturbed, noise):
-    """Its writes are not counted, so nothing is kept."""
+    """Whose writes torch does not count."""
     with torch.inference_mode():
         model, x = perturbed(layout="paired"), noise(1, 64, 128).double()
         before = model.encode(x)
@@ -228,22 +238,6 @@ def test_autocast_and_plain_inference_side_by_side(perturbed, noise, layout):
     assert (low - plain).abs().max() > 0
     torch.testing.assert_close(low, plain, rtol=0, atol=0.15)
     torch.testing.assert_close(low, trained, rtol=0, atol=0.1)
-
-
-@LAYOUTS
-@pytest.mark.parametrize("place", ["layers.1", "layers.1.norm", "layers.1.mixer", "layers.1.mixer.in_proj"])
-def test_hooks_are_called(perturbed, noise, layout, place):
-    """With what they are called with when there is a gradient, and what they keep is left alone."""
-    model, x, seen = perturbed(layout=layout), noise(2, 64, 128).double(), []
-    before = model.layers(model.embed(*model.patches(x)))[0].detach()
-    hook = model.get_submodule(place).register_forward_hook(lambda module, args, output: seen.append(output))
-    with torch.no_grad():
-        found = model.layers(model.embed(*model.patches(x)))[0]
-    torch.testing.assert_close(found, before, **EXACT)
-    model.layers(model.embed(*model.patches(x)))
-    without, with_ = seen
-    torch.testing.assert_close(without, with_.detach(), **EXACT)
-    hook.remove()
 
 
 @pytest.fixture
@@ -282,6 +276,28 @@ def test_shapes_alone(make_model, noise, layout):
         assert model.encode(x).shape == (2, 33, 32)
     model.train().encode(x).sum().backward()
     assert all(p.grad.is_meta for p in model.layers.parameters())
+
+
+@LAYOUTS
+@pytest.mark.parametrize("grad", [False, True])
+def test_nothing_is_held_after_a_call(make_model, noise, layout, grad):
+    model = make_model(layout=layout)
+    before = {id(tensor) for tensor in gc.get_objects() if isinstance(tensor, torch.Tensor)}
+    with torch.set_grad_enabled(grad):
+        model.encode(noise(1, 64, 128))
+    model.extract(noise(16 * 96 * 160), 16000)  # many windows
+    gc.collect()
+    assert not [t.shape for t in gc.get_objects() if isinstance(t, torch.Tensor) and id(t) not in before]
+
+
+@LAYOUTS
+def test_many_windows_are_the_windows(perturbed, noise, layout):
+    """Which are read with weights that are prepared once."""
+    model, audio = perturbed(layout=layout), 0.1 * noise(1, 16 * 96 * 160 + 400).double()
+    x, _ = model.features(audio)
+    with torch.no_grad():
+        wanted = [model.encode(part)[:, 1:].unflatten(1, (8, 6)) for part in x[:, : 16 * 96].split(96, dim=1)]
+    torch.testing.assert_close(model.extract(audio, 16000, "patch")[:, :, :96], torch.cat(wanted, dim=2), **EXACT)
 
 
 @LAYOUTS

@@ -49,7 +49,7 @@ def add_floor(case: Case, work: Work) -> None:
 
 
 def _encoder(case: Case) -> Work:
-    network = encoder(case.provider, case.size).to(case.device, DTYPES[case.dtype]).eval()
+    network = encoder(case.provider, case.size, case.device, DTYPES[case.dtype])
     tokens = torch.randn(case.batch, case.tokens, case.width).to(case.device, DTYPES[case.dtype])
 
     def run() -> Tensor:
