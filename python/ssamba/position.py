@@ -32,7 +32,7 @@ def adapt_position_table(
         )
     patches = table[0, 1:].unflatten(0, old_grid)  # (f, t, D)
     for axis in (1, 0):
-        size = torch.tensor(new_grid[axis], device=table.device)
+        size = torch.scalar_tensor(new_grid[axis], dtype=torch.int64, device=table.device)
         places = _places(_index(new_grid[axis], table), old_grid[axis], size, layout, stride_ratio[axis])
         patches = _read(patches.movedim(axis, 0), places).movedim(0, axis)
     return torch.cat([table[:, :1], patches.flatten(0, 1).unsqueeze(0)], dim=1)

@@ -312,3 +312,21 @@ def test_exported_for_any_number_of_clips(perturbed, noise):
     with torch.no_grad():
         exported = torch.export.export(model, (x[:2],), dynamic_shapes=({0: torch.export.Dim("clips")},))
         torch.testing.assert_close(exported.module()(x), with_gradient(model, x), **EXACT)
+
+
+@pytest.mark.parametrize("layout", ["sequential", "paired"])
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("named", [False, True])
+def test_exported_for_any_length(make_model, noise, layout, frozen, named):
+    """From two columns of patches on, the position table's own length among them; on the package's ops."""
+    model, dim = make_model(layout=layout), torch.export.Dim("frames", min=32, max=2000)
+    exported = torch.export.export(
+        model.frozen() if frozen else model,
+        (noise(2, 64, 128),),
+        dynamic_shapes=({1: dim if named else torch.export.Dim.AUTO},),
+        prefer_deferred_runtime_asserts_over_guards=named,  # torch cannot prove its own guards on reshapes
+    )
+    assert sum(node.target is torch.ops.ssamba.bi_conv1d.default for node in exported.graph.nodes) >= 1
+    for frames in (32, 96, 130, 1024):
+        x = noise(2, frames, 128)
+        torch.testing.assert_close(exported.module()(x), model(x), rtol=0, atol=1e-5)
