@@ -63,7 +63,7 @@ class FrozenStack(nn.Module):
                 "the SSAMBA model that it was made from"
             )
         device = tokens.device.type
-        casts = torch.amp.is_autocast_available(device)  # not there for meta
+        casts = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)  # not there for meta
         with torch.autocast(device, enabled=False) if casts else nullcontext():
             return self._way(tokens)(tokens, lengths, wanted)
 
