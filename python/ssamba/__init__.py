@@ -6,12 +6,12 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .audio.log_mel import log_mel
     from .config import SSAMBAConfig
-    from .features import log_mel
-    from .frozen import FrozenSSAMBA, quantize_int8
-    from .memory import keep_freed_memory
+    from .inference.frozen import FrozenSSAMBA, quantize_int8
+    from .inference.memory import keep_freed_memory
     from .model import SSAMBA
-    from .objectives import PretrainOutput
+    from .objectives.losses import PretrainOutput
 
 __all__ = [
     "SSAMBA",
@@ -27,11 +27,11 @@ __all__ = [
 _HOMES = {
     "SSAMBA": "model",
     "SSAMBAConfig": "config",
-    "FrozenSSAMBA": "frozen",
-    "log_mel": "features",
-    "PretrainOutput": "objectives",
-    "keep_freed_memory": "memory",
-    "quantize_int8": "frozen",
+    "FrozenSSAMBA": "inference.frozen",
+    "log_mel": "audio.log_mel",
+    "PretrainOutput": "objectives.losses",
+    "keep_freed_memory": "inference.memory",
+    "quantize_int8": "inference.frozen",
 }
 
 

@@ -9,16 +9,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from . import checkpoint, published
+from .checkpoints import folder, published
 from .config import CHOICES, SSAMBAConfig
-from .encoder import AudioEncoder, PatchEmbedding, RunLayers, make_head
-from .engine import run_layers
-from .extraction import FeatureExtraction
-from .frozen import FrozenSSAMBA, freeze, freeze_layers
-from .layers import Norm
-from .masking import hidden_patches, sample_mask, take_patches
-from .objectives import PretrainOutput, infonce, reconstruction_error
-from .stack import make_stack, part_to_call
+from .encoder.audio_encoder import AudioEncoder, PatchEmbedding, RunLayers, make_head
+from .encoder.layers import Norm
+from .encoder.stack import make_stack, part_to_call
+from .inference.engine import run_layers
+from .inference.extraction import FeatureExtraction
+from .inference.frozen import FrozenSSAMBA, freeze, freeze_layers
+from .objectives.losses import PretrainOutput, infonce, reconstruction_error
+from .objectives.masking import hidden_patches, sample_mask, take_patches
 
 
 class SSAMBA(FeatureExtraction, AudioEncoder):
@@ -136,7 +136,7 @@ class SSAMBA(FeatureExtraction, AudioEncoder):
 
     def save_pretrained(self, directory: str | os.PathLike) -> None:
         """Writes config.json and model.safetensors into `directory`, each aside first and then renamed."""
-        checkpoint.write_pretrained(directory, self.config, self.state_dict())
+        folder.write_pretrained(directory, self.config, self.state_dict())
 
     @classmethod
     def from_pretrained(cls, directory: str | os.PathLike, **overrides: Any) -> SSAMBA:
@@ -145,9 +145,9 @@ class SSAMBA(FeatureExtraction, AudioEncoder):
         New num_classes or classes make a new head; a new input_tdim, fstride or tstride carries the position table
         over. A field that would change other weights raises ValueError, as do missing, unexpected or misshapen tensors.
         """
-        config, tensors, fresh = checkpoint.read_pretrained(directory, overrides)
+        config, tensors, fresh = folder.read_pretrained(directory, overrides)
         model = cls(config)
-        checkpoint.load_strictly(model.state_dict(), tensors, fresh, source=str(directory))
+        folder.load_strictly(model.state_dict(), tensors, fresh, source=str(directory))
         return model
 
     @classmethod
@@ -174,9 +174,9 @@ class SSAMBA(FeatureExtraction, AudioEncoder):
         asked = {"input_tdim": input_tdim, "fstride": fstride, "tstride": tstride, "num_classes": num_classes}
         asked = {name: value for name, value in asked.items() if value is not None}
         stored = published.read_official(path, **asked)
-        config, tensors, fresh = checkpoint.carry_over(stored.config, stored.tensors, {**overrides, **asked})
+        config, tensors, fresh = folder.carry_over(stored.config, stored.tensors, {**overrides, **asked})
         model = cls(config)
-        checkpoint.load_strictly(model.state_dict(), tensors, fresh | stored.fresh, str(path), published.official_name)
+        folder.load_strictly(model.state_dict(), tensors, fresh | stored.fresh, str(path), published.official_name)
         model.unused_head = stored.unused_head
         return model.to(map_location)
 
@@ -187,4 +187,4 @@ class SSAMBA(FeatureExtraction, AudioEncoder):
         1000-class head that nothing reads is that of the file this model came from, else zeros. Raises ValueError for a
         model that the published code cannot hold: sequential, not float32, or pretrained with overlapping patches.
         """
-        published.save_official(self, path)
+        published.save_official(path, self.config, self.state_dict(), self.unused_head)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..config import SSAMBAConfig
-from ..encoder import AudioEncoder
-from ..layers import BidirectionalMamba
+from ..encoder.audio_encoder import AudioEncoder
+from ..encoder.layers import BidirectionalMamba
 from ..model import SSAMBA
 from .scans import ONE_DIRECTION
 

@@ -9,8 +9,8 @@ import ssamba_ops
 from ssamba_ops import reference
 
 from ..config import SSAMBAConfig
-from ..masking import sample_mask
 from ..model import SSAMBA
+from ..objectives.masking import sample_mask
 from . import clips, floors
 from .case import Case
 from .networks import encoder, published

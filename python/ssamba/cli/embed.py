@@ -111,7 +111,7 @@ def write_features(out: Path, arrays: dict[str, Any], about: dict[str, str]) -> 
     import numpy as np
     from safetensors.numpy import save_file
 
-    from ..checkpoint import save_atomically
+    from ..checkpoints.folder import save_atomically
 
     if out.suffix == ".npz":
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from ..checkpoint import CONFIG_FILE
+from ..checkpoints.folder import CONFIG_FILE
+from ..checkpoints.published import read_official
 from ..config import SSAMBAConfig
-from ..encoder import AudioEncoder
-from ..frozen import FrozenSSAMBA
+from ..encoder.audio_encoder import AudioEncoder
+from ..inference.frozen import FrozenSSAMBA
 from ..model import SSAMBA
-from ..published import read_official
 from .checkpoints import resolve_checkpoint
 from .run_directory import write_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..data.loader import log_mel_of
-from ..encoder import AudioEncoder
+from ..encoder.audio_encoder import AudioEncoder
 
 
 def network_input(model: AudioEncoder, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
