@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 # What each optional package is for, and the extra that brings it.
 OPTIONAL = {
     "torchaudio": ("its data sets", "audio"),
-    "transformers": ("the Hugging Face interface", "hf"),
     "espeakng_loader": ("ssamba demo", "demo"),
     "pytest_benchmark": ("the benchmarks", "bench"),
 }
