@@ -36,3 +36,28 @@ def test_ten_minutes_in_bounded_memory(layout):
     bytes_per_token = (last - middle) / (30001 - 8193)
     print(bytes_per_token)
     assert 0 < bytes_per_token < 13_000, run.stdout
+
+
+FREEZE = """
+import re, torch
+from ssamba import SSAMBA, SSAMBAConfig
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()).group(1)) * 1024
+
+torch.set_num_threads(1)
+before = peak()
+model = SSAMBA(SSAMBAConfig.base(layout="paired"))
+weights = sum(parameter.nbytes for parameter in model.parameters())
+model = model.frozen(release=True)
+model.encode(torch.randn(1, 1024, 128))
+print((peak() - before) / weights)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_weights_are_held_once():
+    """Also while the model gives them away to its frozen encoder."""
+    run = subprocess.run([sys.executable, "-c", FREEZE], capture_output=True, text=True, check=True)
+    assert 1 < float(run.stdout) < 1.3, run.stdout

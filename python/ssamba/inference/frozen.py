@@ -19,6 +19,7 @@ from ..encoder.shortcuts import watched
 from ..encoder.stack import LAYOUTS, Stack, part_to_call
 from .extraction import FeatureExtraction
 from .frozen_stack import FLOATS, INT8, FrozenStack, from_named, named
+from .memory import return_freed_memory
 from .quantization import quantise
 
 
@@ -106,6 +107,7 @@ def freeze(
         frozen.layers = _stack(model.config, _frozen_mixers(model.layers, kind, device, release), kind)
     if release:
         model.to("meta")
+        return_freed_memory()
     return frozen
 
 
@@ -150,14 +152,18 @@ def _frozen_mixers(stack: Stack, kind: str, device: torch.device | str | None, r
     for index in range(0, len(stack), stack.together):
         for g, layer in enumerate(stack.reading_together(index)):
             mixer = cast(layer.folded(swap=bool(g % 2)), FLOATS.get(kind, torch.float32))
-            owned = from_named({name: tensor.detach().clone().to(device) for name, tensor in named(mixer).items()})
-            if release:
-                layer.to("meta")
+            if not release:  # what is not made anew is the model's own
+                mixer = from_named({name: tensor.clone() for name, tensor in named(mixer).items()})
+            mixer = from_named({name: tensor.detach().to(device) for name, tensor in named(mixer).items()})
             if kind in INT8:
-                owned = owned._replace(in_proj=quantise(owned.in_proj))
+                mixer = mixer._replace(in_proj=quantise(mixer.in_proj))
             if kind == "int8_weight_only":
-                owned = owned._replace(out_proj=quantise(owned.out_proj))
-            yield owned
+                mixer = mixer._replace(out_proj=quantise(mixer.out_proj))
+            yield mixer
+            if release:
+                del mixer
+                layer.to("meta")
+                return_freed_memory()  # or the holes that the layers leave would stay beside what is packed
 
 
 def _stack(config: SSAMBAConfig, mixers: Iterable[MixerTensors], kind: str) -> FrozenStack:

@@ -25,6 +25,12 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
+def return_freed_memory() -> None:
+    """Gives the system what this process has freed, wherever it lies. Does nothing without glibc."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @cache  # once is enough, and with deterministic algorithms torch fills what it allocates
 def keep_a_little_freed_memory() -> None:
     """Makes glibc keep up to 64 MB of freed memory, unless its thresholds were set by someone.
