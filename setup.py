@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
@@ -63,16 +63,7 @@ class CMakeBuild(build_ext):
 
 
 setup(
-    packages=[
-        "ssamba_ops",
-        "ssamba",
-        "ssamba.bench",
-        "ssamba.cli",
-        "ssamba.data",
-        "ssamba.data.preparers",
-        "ssamba.demo",
-        "ssamba.training",
-    ],
+    packages=["ssamba_ops", *find_packages("python")],
     package_dir={"ssamba": "python/ssamba", "ssamba_ops": "ssamba_ops"},
     package_data={
         "ssamba_ops": ["py.typed"],

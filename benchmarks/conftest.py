@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ssamba.memory import keep_freed_memory
+from ssamba.inference.memory import keep_freed_memory
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -55,7 +55,7 @@ if [[ $rehearse ]]; then
   alone environment 60 'uname -sr; $python --version; $python -c "import torch; print(torch.__version__)"; nvcc --version || echo no nvcc'
   alone build 900 'cmake -Stests/simt -Bbuild/simt -GNinja -DSSAMBA_TORCH_DIR="$($python -c "import pathlib, torch; print(pathlib.Path(torch.__file__).parent)")" && cmake --build build/simt'
   alone tests 600 'tests/simt/run.sh $python -q tests/ops/test_patch_mask.py -k "matches_reference and 50"'
-  alone golden 600 '$python -m pytest -q -p no:cacheprovider tests/model/test_published_forward.py'
+  alone golden 600 '$python -m pytest -q -p no:cacheprovider tests/encoder/test_published_forward.py'
   alone memcheck 600 'tests/simt/run.sh $python -q tests/ops/test_bi_scan.py -k "matches_reference and 33"'
   alone ops 300 '$python benchmarks/gpu.py --rehearse --seconds 60 --output $out/ops.json && $python benchmarks/report.py $out/ops.json >$out/ops.md'
   alone model 300 '$python -m ssamba bench --device cpu --parts encoder --tokens 40 --budget 1 --providers "ssamba,SSAST sdpa" --out $out/model'
@@ -74,7 +74,7 @@ else
     "step initcheck 300 '$sanitize initcheck $once'" \
     "step synccheck 300 '$sanitize synccheck $once'" \
     "step training 420 '\$python benchmarks/gpu_training.py --output \$out/training.json'"
-  alone golden 120 '$python -m pytest -q -p no:cacheprovider -m cuda tests/model'
+  alone golden 120 '$python -m pytest -q -p no:cacheprovider -m cuda tests/encoder'
   alone ops 240 '$python benchmarks/gpu.py --seconds 150 --output $out/ops.json && $python benchmarks/report.py $out/ops.json >$out/ops.md'
   alone model 150 '$python -m ssamba bench --device cuda --parts encoder,pretraining --dtypes float32,bfloat16 --tokens 513,4096,22528 --batch 1,8 --providers "ssamba,ssamba sequential,SSAST sdpa" --budget 2 --quiet --out $out/model'
   alone predictions 60 '$python benchmarks/gpu_predictions.py $out/ops.json | tee $out/predictions.md'

@@ -6,7 +6,6 @@ python benchmarks/low_precision.py --checkpoint runs/demo/seed-0/finetune --data
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
 import time
 
@@ -20,12 +19,12 @@ from ssamba.training.loading import class_names, load_classifier
 ROUNDS = 5
 
 
-def variants(model: ssamba.SSAMBA) -> dict[str, ssamba.SSAMBA]:
+def variants(model: ssamba.SSAMBA) -> dict[str, ssamba.FrozenSSAMBA]:
     return {
-        "float32": model,
-        "bfloat16": copy.deepcopy(model).to(torch.bfloat16),
-        "int8 dynamic": ssamba.quantize_int8(model, "dynamic"),
-        "int8 weights only": ssamba.quantize_int8(model, "weight_only"),
+        "float32": model.frozen(),
+        "bfloat16": model.frozen(torch.bfloat16),
+        "int8 dynamic": model.frozen("int8"),
+        "int8 weights only": model.frozen("int8_weight_only"),
     }
 
 
@@ -47,7 +46,7 @@ def main() -> None:
         report({name: scored(other, readout.pooling, batches) for name, other in variants(model).items()})
 
 
-def scored(model: ssamba.SSAMBA, pooling: str, batches: list) -> tuple[float, Tensor, Tensor]:
+def scored(model: ssamba.FrozenSSAMBA, pooling: str, batches: list) -> tuple[float, Tensor, Tensor]:
     """(median seconds of a pass, logits, right or wrong) over all clips."""
     seconds = []
     for _ in range(ROUNDS):

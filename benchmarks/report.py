@@ -1,10 +1,10 @@
-"""Turns a pytest-benchmark run of the ops into a table, and puts it into the README.
+"""Turns a pytest-benchmark run of the ops into a table, and puts it where its marks are.
 
 pytest benchmarks --benchmark-only --benchmark-json=run.json
 python benchmarks/report.py run.json                                     # a table to read
 python benchmarks/report.py run.json --save benchmarks/results/cpu.json  # what is kept of a run
-python benchmarks/report.py benchmarks/results/cpu.json --groups '4096, 384.*float32' --readme README.md
-python benchmarks/report.py benchmarks/results/gpu/ops.json                  # what benchmarks/gpu.py has written
+cd benchmarks/results; python ../report.py cpu.json --groups '4096, 384.*float32' --readme README.md
+python benchmarks/report.py benchmarks/results/gpu/ops.json              # what benchmarks/gpu.py has written
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ from ssamba.cli import VERBS
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def test_python_examples_run():
+def test_python_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names = {"x": torch.randn(2, 128, 128), "waveform": torch.randn(44100).numpy() * 0.1}
     for block in blocks:
         exec(block.replace("tiny(", "tiny(depth=2, input_tdim=128, masked_patches=20, "), names)

@@ -6,15 +6,16 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .audio.log_mel import log_mel
     from .config import SSAMBAConfig
-    from .features import log_mel
-    from .memory import keep_freed_memory
+    from .inference.frozen import FrozenSSAMBA, quantize_int8
+    from .inference.memory import keep_freed_memory
     from .model import SSAMBA
-    from .objectives import PretrainOutput
-    from .quantization import quantize_int8
+    from .objectives.losses import PretrainOutput
 
 __all__ = [
     "SSAMBA",
+    "FrozenSSAMBA",
     "PretrainOutput",
     "SSAMBAConfig",
     "__version__",
@@ -26,10 +27,11 @@ __all__ = [
 _HOMES = {
     "SSAMBA": "model",
     "SSAMBAConfig": "config",
-    "log_mel": "features",
-    "PretrainOutput": "objectives",
-    "keep_freed_memory": "memory",
-    "quantize_int8": "quantization",
+    "FrozenSSAMBA": "inference.frozen",
+    "log_mel": "audio.log_mel",
+    "PretrainOutput": "objectives.losses",
+    "keep_freed_memory": "inference.memory",
+    "quantize_int8": "inference.frozen",
 }
 
 

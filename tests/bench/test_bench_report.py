@@ -52,15 +52,22 @@ def test_broken_results(tmp_path, text, message):
         read_results(tmp_path / "results.json")
 
 
-def test_readme_between_its_marks(results, tmp_path):
+def test_readme_between_its_marks(results, row, tmp_path):
+    more = [("SSAST sdpa", 0.3, {}), ("ssamba", 0.2, {"size": "base"}), ("published mambapy", 3.0, {"tokens": 4096})]
+    rows = [*results["rows"], *(row(provider, seconds, **other) for provider, seconds, other in more)]
+    rows += [row("ssamba", 4.0, tokens=4096), row("SSAST sdpa", status="out of memory", why="2 GB", tokens=4096)]
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     for _ in range(2):
-        replace_section(readme, BEGIN, END, readme_part(results))
+        replace_section(readme, BEGIN, END, readme_part({**results, "rows": rows}))
         text = readme.read_text()
         assert text.startswith(f"before\n{BEGIN}\nMeasured on 2 threads")
         assert text.endswith(f"|\n{END}\nafter\n")
         assert "old" not in text
+    assert text.splitlines()[6:-2] == [
+        "| encode 10 s (513 tokens) | 500 ms, 1 MiB | 0.60 ×, 1.00 × |  |",
+        "| encode 82 s (4,096 tokens) | 4000 ms, 1 MiB | out of memory | 0.75 ×, 1.00 × |",
+    ]
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="has no line"):
         replace_section(readme, BEGIN, END, "text")

@@ -95,7 +95,7 @@ def test_bugs_are_not_hidden(ssamba, monkeypatch):
 
 
 def test_loss_that_is_not_finite_exits_1(ssamba, clips, tmp_path, monkeypatch):
-    from ssamba.layers import BidirectionalMamba
+    from ssamba.encoder.layers import BidirectionalMamba
 
     original = BidirectionalMamba.forward
     monkeypatch.setattr(BidirectionalMamba, "forward", lambda *a, **k: original(*a, **k) * float("nan"))

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from safetensors import safe_open
 
-from ssamba.audio import read_audio
+from ssamba.audio.reading import read_audio
 from ssamba.cli.audio_files import AudioReader
 from ssamba.data import dataset_statistics, read_manifest
 from ssamba.model import SSAMBA
@@ -181,7 +181,7 @@ def test_resume_brings_its_own_settings(ssamba, clips, tmp_path, monkeypatch):
 
 
 def test_doctor_and_demo_are_passed_on(ssamba, monkeypatch):
-    monkeypatch.setattr("ssamba.doctor.run", lambda stream: print("one problem", file=stream) or 1)
+    monkeypatch.setattr("ssamba.cli.diagnosis.run", lambda stream: print("one problem", file=stream) or 1)
     assert ssamba("doctor") == (1, "one problem\n", "")
     monkeypatch.setattr("ssamba.demo.main", lambda args: print(f"seed {args.seed}") or 0)
     assert ssamba("demo", "--seed", "4") == (0, "seed 4\n", "")

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from signals import sweep
-from ssamba.audio import AudioError, read_audio
+from ssamba.audio.reading import AudioError, read_audio
 from ssamba.data import AudioDataset, Clip, Manifest, class_balanced_weights, make_loader
 
 

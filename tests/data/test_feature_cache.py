@@ -19,10 +19,10 @@ import soxr
 import torch
 
 from signals import sweep
-from ssamba.audio import AudioError, read_audio
+from ssamba.audio.log_mel import log_mel
+from ssamba.audio.reading import AudioError, read_audio
 from ssamba.config import SSAMBAConfig
 from ssamba.data import AudioDataset, Clip, FeatureCache, Manifest, dataset_statistics, feature_cache, make_loader
-from ssamba.features import log_mel
 from ssamba.model import SSAMBA
 
 # By subtract_mean. A part of a file and a part of its resampled whole differ by float32 rounding; so do sounds less the

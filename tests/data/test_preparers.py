@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from miniature_data_sets import WRITERS, write_lines
-from ssamba.audio import read_audio
+from ssamba.audio.reading import read_audio
 from ssamba.data import Clip, read_manifest
 from ssamba.data.preparers import PreparationError, prepare, read_splits, urban8k
 from ssamba.data.preparers.audioset import audio_by_video

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 import torch
 
-from ssamba.audio import AudioError, read_audio
+from ssamba.audio.log_mel import log_mel
+from ssamba.audio.reading import AudioError, read_audio
 from ssamba.data import AudioDataset, Clip, Manifest, dataset_statistics
-from ssamba.features import log_mel
 
 
 @pytest.fixture

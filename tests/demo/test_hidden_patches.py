@@ -6,7 +6,7 @@ import torch
 
 from ssamba import SSAMBA, SSAMBAConfig
 from ssamba.demo.hidden_patches import fill_in
-from ssamba.objectives import raw_patches
+from ssamba.encoder.audio_encoder import raw_patches
 
 SIZES = {"embed_dim": 8, "depth": 1, "input_tdim": 98, "masked_patches": 10, "mean": -5.0, "std": 3.0}
 WAVE = np.random.default_rng(0).standard_normal(16000).astype(np.float32) / 10

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from ssamba.audio import AudioError
+from ssamba.audio.reading import AudioError
 from ssamba.data import AudioDataset, Clip, Manifest, ManifestError, make_loader, read_manifest
 from ssamba.training import EvaluateSettings, FinetuneSettings, evaluate, finetune
 from ssamba.training.scoring import labelled_seconds
@@ -105,7 +105,7 @@ def test_learns_what_is_heard_when(recordings, tmp_path):
 
 
 def test_prediction_is_the_mean_over_seconds(recordings, tmp_path):
-    from ssamba.audio import read_audio
+    from ssamba.audio.reading import read_audio
     from ssamba.cli.predict import PredictSettings, predict
     from ssamba.training.loading import load_model
 

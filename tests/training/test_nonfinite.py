@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ssamba.layers import BidirectionalMamba
+from ssamba.encoder.layers import BidirectionalMamba
 from ssamba.training import NonFiniteError, PretrainSettings, pretrain
 from ssamba.training.checkpoints import load_training_state
 from ssamba.training.loop import TrainingLoop

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..audio.log_mel import SAMPLE_RATE, log_mel, mel_filters
 from ..data import AudioDataset, FeatureCache, make_loader, read_manifest
 from ..data.loader import log_mel_of
-from ..features import SAMPLE_RATE, log_mel, mel_filters
 from .case import Case
 from .work import Work
 

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from ..memory import keep_freed_memory
+from ..inference.memory import keep_freed_memory
 from .case import Case
 
 ROUNDS, SECONDS = 15, 1.5  # of a case: as many rounds as fit, at least one

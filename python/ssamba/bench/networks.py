@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..config import SSAMBAConfig
-from ..layers import BidirectionalMamba
+from ..encoder.audio_encoder import AudioEncoder
+from ..encoder.layers import BidirectionalMamba
 from ..model import SSAMBA
-from ..quantization import quantize_int8
 from .scans import ONE_DIRECTION
 
 HEADS = {192: 3, 384: 6, 768: 12}  # of the tiny, small and base vision transformers that SSAST is
@@ -51,9 +51,9 @@ def ssast(width: int, explicit: bool) -> nn.Module:
 
 
 class Encoder(nn.Module):
-    """The layers and the final norm of an SSAMBA model."""
+    """The layers and the final norm of an encoder."""
 
-    def __init__(self, model: SSAMBA) -> None:
+    def __init__(self, model: AudioEncoder) -> None:
         super().__init__()
         self.layers, self.norm = model.layers, model.norm_f
 
@@ -78,9 +78,9 @@ class PublishedMixer(nn.Module):
         taps, inner, rank = p.conv.shape[1], x.shape[2], p.dt_proj.shape[1]
         u = F.conv1d(x.mT, p.conv.unsqueeze(1), p.conv_bias, padding=taps - 1, groups=inner)[..., : x.shape[1]]
         u = F.silu(u).mT
-        states = p.A_log.shape[1]
+        states = p.A.shape[1]
         dt, B, C = F.linear(u, p.x_proj).split([rank, states, states], dim=-1)
-        return self.scan(u, F.linear(dt, p.dt_proj), -torch.exp(p.A_log), B, C, p.D, z, p.dt_bias)
+        return self.scan(u, F.linear(dt, p.dt_proj), p.A, B, C, p.D, z, p.dt_bias)
 
 
 class PublishedStack(nn.Module):
@@ -129,16 +129,23 @@ def transformers_mamba(width: int) -> nn.Module:
     return Tokens()
 
 
-def encoder(provider: str, size: str) -> nn.Module:
-    """The encoder of that provider; raises ImportError if it needs a package that is not installed."""
-    config = getattr(SSAMBAConfig, size)(layout="sequential" if provider.endswith("sequential") else "paired")
+def encoder(provider: str, size: str, device: str, dtype: torch.dtype) -> nn.Module:
+    """The encoder of that provider, ours frozen; raises ImportError if it needs a package that is not installed."""
+    if provider.startswith("ssamba"):
+        return _frozen(provider, size, device, dtype)
+    return _other_encoder(provider, size).to(device, dtype).eval()
+
+
+def _frozen(provider: str, size: str, device: str, dtype: torch.dtype) -> nn.Module:
+    layout = "sequential" if provider.endswith("sequential") else "paired"
+    model = SSAMBA(getattr(SSAMBAConfig, size)(layout=layout)).to(device, dtype)
+    return Encoder(model.frozen("int8" if provider.endswith("int8") else None, release=True))
+
+
+def _other_encoder(provider: str, size: str) -> nn.Module:
+    config = getattr(SSAMBAConfig, size)(layout="paired")
     if provider.startswith("SSAST"):
         return ssast(config.embed_dim, explicit=provider.endswith("explicit"))
     if provider == "transformers":
         return transformers_mamba(config.embed_dim)
-    model = SSAMBA(config)
-    if provider.startswith("published"):
-        model = published(model, provider.removeprefix("published "))
-    if provider.endswith("int8"):
-        model = quantize_int8(model)
-    return Encoder(model)
+    return Encoder(published(SSAMBA(config), provider.removeprefix("published ")))

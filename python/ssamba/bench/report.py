@@ -18,6 +18,17 @@ TITLES = {
     "loading": "An epoch of 64 wav files of 10.24 s, from disk to log-mel",
 }
 
+# The README's lines: part, what it is called, clips, tokens; and whose numbers stand beside ours.
+README_LINES = (
+    ("encoder", "encode 2.5 s (128 tokens)", 1, 128),
+    ("encoder", "encode 10 s (513 tokens)", 1, 513),
+    ("encoder", "encode 82 s (4,096 tokens)", 1, 4096),
+    ("encoder", "encode 7.5 min (22,528 tokens)", 1, 22528),
+    ("pretraining", "train on a clip of 10 s", 1, 513),
+    ("pretraining", "train on 8 clips of 10 s", 8, 513),
+)
+BESIDE = ("SSAST sdpa", "published mambapy")
+
 
 def report(results: dict[str, Any]) -> str:
     """All rows: a section for each part, in it a line for each case, ratios to the first provider of the part."""
@@ -32,14 +43,18 @@ def report(results: dict[str, Any]) -> str:
 
 
 def heading(results: dict[str, Any]) -> str:
+    return (
+        f"{where(results)}. Each line in a process of its own: the median time of one run, the most memory that the "
+        "process took beyond what it held before the model was made, and both as a multiple of ours. The floor is what "
+        "products of matrices, scans and bytes must take at the rates measured in the same run."
+    )
+
+
+def where(results: dict[str, Any]) -> str:
+    """The machine, torch and commit of a run."""
     machine, versions = results["machine"], results["versions"]
     commit = f", commit {results['commit'][:12]}" if results.get("commit") else ""
-    return (
-        f"Measured on {machine['threads']} threads of: {machine['cpu']}; torch {versions['torch']}{commit}. Each line "
-        "in a process of its own: the median time of one run, the most memory that the process took beyond what it "
-        "held before the model was made, and both as a multiple of ours. The floor is what products of matrices, "
-        "scans and bytes must take at the rates measured in the same run."
-    )
+    return f"Measured on {machine['threads']} threads of: {machine['cpu']}; torch {versions['torch']}{commit}"
 
 
 def table(rows: list[Row]) -> str:
@@ -97,14 +112,30 @@ def r_squared(points: list[tuple[float, float]]) -> float:
 
 
 def readme_part(results: dict[str, Any]) -> str:
-    """The heading and one table: float32, one clip, without what was not run."""
-    rows = [
-        row
+    """What a reader wants to know first: six lines of ours beside a transformer and the published formulation."""
+    found = {
+        (row["part"], row["provider"], row["batch"], row["tokens"]): row
         for row in results["rows"]
-        if row["dtype"] == "float32" and row["status"] in ("ok", "out of memory") and row["size"] == "tiny"
+        if (row["size"], row["dtype"]) == ("tiny", "float32")
+    }
+    lines = [
+        f"{where(results)}. The tiny model in float32; the others as multiples of our time and memory.",
+        "",
+        f"| what | ssamba | {' | '.join(BESIDE)} |",
+        f"|---|---|{'---|' * len(BESIDE)}",
     ]
-    return f"{heading(results)}\n\n" + "\n\n".join(
-        f"**{title}**\n\n{table(chosen)}"
-        for part, title in TITLES.items()
-        if (chosen := [row for row in rows if row["part"] == part])
-    )
+    for part, what, batch, tokens in README_LINES:
+        ours = found.get((part, "ssamba", batch, tokens))
+        if ours is None or ours["status"] != "ok":
+            continue
+        others = [_beside(found.get((part, provider, batch, tokens)), ours) for provider in BESIDE]
+        size = f"{1e3 * ours['seconds']:.4g} ms, {ours['peak_bytes'] / 2**20:.0f} MiB"
+        lines.append(f"| {what} | {size} | {' | '.join(others)} |")
+    return "\n".join(lines)
+
+
+def _beside(row: Row | None, ours: Row) -> str:
+    if row is None or row["status"] != "ok":
+        return "" if row is None else row["status"]
+    time, memory, *_ = figures(row, ours)[2:]
+    return f"{time}, {memory}"

@@ -25,7 +25,7 @@ def new_results(rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:
 
 
 def write_results(path: Path, results: dict[str, Any]) -> None:
-    from ..checkpoint import save_atomically
+    from ..checkpoints.folder import save_atomically
 
     save_atomically(path, lambda aside: aside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8"))
 

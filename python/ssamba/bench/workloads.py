@@ -9,8 +9,8 @@ import ssamba_ops
 from ssamba_ops import reference
 
 from ..config import SSAMBAConfig
-from ..masking import sample_mask
 from ..model import SSAMBA
+from ..objectives.masking import sample_mask
 from . import clips, floors
 from .case import Case
 from .networks import encoder, published
@@ -49,7 +49,7 @@ def add_floor(case: Case, work: Work) -> None:
 
 
 def _encoder(case: Case) -> Work:
-    network = encoder(case.provider, case.size).to(case.device, DTYPES[case.dtype]).eval()
+    network = encoder(case.provider, case.size, case.device, DTYPES[case.dtype])
     tokens = torch.randn(case.batch, case.tokens, case.width).to(case.device, DTYPES[case.dtype])
 
     def run() -> Tensor:

@@ -7,7 +7,7 @@ import sys
 import traceback
 from importlib import import_module, metadata
 
-from ..memory import keep_freed_memory
+from ..inference.memory import keep_freed_memory
 from .arguments import Parser, UsageError
 
 VERBS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio import AudioError, read_audio
+from ..audio.reading import AudioError, read_audio
 from ..data.manifest import AUDIO_SUFFIXES
 
 _SAMPLES_TOGETHER = 1 << 25  # 35 minutes at 16 kHz; with their log-mel about half a GB

@@ -21,6 +21,6 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from ..doctor import run as examine
+    from .diagnosis import run as examine
 
     return examine(sys.stdout)

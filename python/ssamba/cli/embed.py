@@ -81,12 +81,12 @@ def embed(settings: EmbedSettings, files: list[str], layers: list[int] | str | N
     """({features, files, offsets, times}, skipped files); offsets and times only for levels frame and patch."""
     import numpy as np
 
-    from ..training.loading import load_model
+    from ..training.loading import freeze, load_model
     from ..training.progress import progress_bar
     from ..training.start import make_accelerator, seconds_of
     from .audio_files import AudioReader
 
-    model = load_model(settings.checkpoint).to(make_accelerator("no", settings.device).device).eval()
+    model = freeze(load_model(settings.checkpoint), make_accelerator("no", settings.device).device)
     rate = model.config.sample_rate
     reader = AudioReader(rate, round(seconds_of(model.config.tshape) * rate), settings.strict)
     names: list[str] = []
@@ -111,7 +111,7 @@ def write_features(out: Path, arrays: dict[str, Any], about: dict[str, str]) -> 
     import numpy as np
     from safetensors.numpy import save_file
 
-    from ..checkpoint import save_atomically
+    from ..checkpoints.folder import save_atomically
 
     if out.suffix == ".npz":
 

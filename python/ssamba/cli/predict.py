@@ -58,7 +58,7 @@ def predict(settings: PredictSettings, files: list[str]) -> tuple[list[dict[str,
     """([{"file", "labels": [{"label", "score"}, ...]}, ...], skipped files), labels by falling score."""
     import torch
 
-    from ..training.loading import class_names, load_classifier
+    from ..training.loading import class_names, freeze, load_classifier
     from ..training.progress import progress_bar
     from ..training.scoring import class_scores
     from ..training.start import make_accelerator, seconds_of
@@ -66,7 +66,7 @@ def predict(settings: PredictSettings, files: list[str]) -> tuple[list[dict[str,
 
     model, readout = load_classifier(settings.checkpoint)
     device = make_accelerator("no", settings.device).device
-    model, classes, config = model.to(device).eval(), class_names(model), model.config
+    model, classes, config = freeze(model, device), class_names(model), model.config
     shortest, window = (round(seconds_of(frames) * config.sample_rate) for frames in (config.tshape, config.input_tdim))
     reader = AudioReader(config.sample_rate, shortest, settings.strict)
     rows = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checkpoint import save_atomically
+from ..checkpoints.folder import save_atomically
 
 
 class ManifestError(ValueError):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..audio import AudioError, probe, read_audio
-from ..features import FRAME_SHIFT, SAMPLE_RATE, frame_count
+from ..audio.log_mel import FRAME_SHIFT, SAMPLE_RATE, frame_count
+from ..audio.reading import AudioError, probe, read_audio
 from .clips import Clip, Manifest, ManifestError
 from .feature_cache import FeatureCache
 

@@ -19,10 +19,11 @@ import soxr
 import torch
 from torch import Tensor
 
-from .. import audio, features
-from ..audio import AudioError, read_audio
-from ..checkpoint import save_atomically
-from ..features import FRAME_SHIFT, MEL_BINS, SAMPLE_RATE, frame_count, log_mel
+from ..audio import log_mel as features
+from ..audio import reading as audio
+from ..audio.log_mel import FRAME_SHIFT, MEL_BINS, SAMPLE_RATE, frame_count, log_mel
+from ..audio.reading import AudioError, read_audio
+from ..checkpoints.folder import save_atomically
 
 _log = logging.getLogger(__name__)
 _BLOCK = 256  # frames under one checksum: a crop reads and checks only the blocks it touches

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Sampler
 
-from ..features import frame_count, log_mel
+from ..audio.log_mel import frame_count, log_mel
 from .dataset import AudioDataset
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from ssamba.audio import read_audio
-from ssamba.features import log_mel
+from ssamba.audio.log_mel import log_mel
+from ssamba.audio.reading import read_audio
 
 
 def mean_log_mel(paths: Iterable[str], sample_rate: int = 16000) -> np.ndarray:

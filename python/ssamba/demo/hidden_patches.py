@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ssamba import SSAMBA
-from ssamba.audio import read_audio
+from ssamba.audio.reading import read_audio
 
 from .report import Example
 

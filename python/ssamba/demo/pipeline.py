@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ssamba.checkpoint import save_atomically
+from ssamba.checkpoints.folder import save_atomically
 from ssamba.training import Interrupted
 
 from .charts import Series

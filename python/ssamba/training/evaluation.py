@@ -12,7 +12,7 @@ import torch
 from ..data.dataset import AudioDataset
 from ..data.loader import make_loader
 from .checkpoints import resolve_checkpoint
-from .loading import class_names, load_classifier
+from .loading import class_names, freeze, load_classifier
 from .metrics import ClassificationMetrics, classification_metrics
 from .result import report_skipped
 from .run_directory import absolute_settings, fingerprint, saved_settings, versions, write_json
@@ -72,7 +72,8 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     )
     say_room(cache, dataset, quiet=settings.quiet)
     loader = make_loader(dataset, settings.batch_size, shuffle=False, seed=0, num_workers=settings.workers)
-    scored = score_clips(model.to(accelerator.device), loader, pooling, accelerator, settings.quiet)
+    frozen = freeze(model, accelerator.device, settings.precision)
+    scored = score_clips(frozen, loader, pooling, accelerator, settings.quiet)
     loss_kind = "ce" if readout.scores == "softmax" else "bce"
     loss = classification_loss(torch.from_numpy(scored.logits), torch.from_numpy(scored.targets), loss_kind)
     metrics = classification_metrics(scored.logits, scored.targets)

@@ -7,10 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import CONFIG_FILE
+import torch
+
+from ..checkpoints.folder import CONFIG_FILE
+from ..checkpoints.published import read_official
 from ..config import SSAMBAConfig
+from ..encoder.audio_encoder import AudioEncoder
+from ..inference.frozen import FrozenSSAMBA
 from ..model import SSAMBA
-from ..published import read_official
 from .checkpoints import resolve_checkpoint
 from .run_directory import write_json
 
@@ -45,6 +49,12 @@ def load_model(path: str | Path, **overrides: Any) -> SSAMBA:
     return SSAMBA.from_pretrained(path, **overrides)
 
 
+def freeze(model: SSAMBA, device: torch.device, precision: str = "no") -> FrozenSSAMBA:
+    """The model, which gives its weights away, for inference on `device` in "no" mixed precision, "bf16" or "fp16"."""
+    dtype = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return model.frozen(dtype, device, release=True)
+
+
 def load_classifier(path: str | Path) -> tuple[SSAMBA, Readout]:
     """A fine-tuned model and its readout; raises ValueError if it has no classes."""
     path = resolve_checkpoint(path)
@@ -63,6 +73,6 @@ def save_classifier(model: SSAMBA, readout: Readout, path: Path) -> None:
     write_json(path / READOUT_FILE, asdict(readout))
 
 
-def class_names(model: SSAMBA) -> tuple[str, ...]:
+def class_names(model: AudioEncoder) -> tuple[str, ...]:
     """The model's class names, or its class numbers if it has no names."""
     return model.config.classes or tuple(str(index) for index in range(model.config.num_classes))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from ..checkpoint import save_atomically
+from ..checkpoints.folder import save_atomically
 
 
 class MetricsLog:

@@ -11,7 +11,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import save_atomically
+from ..checkpoints.folder import save_atomically
 from .checkpoints import WEIGHTS, recover
 from .options import Settings
 

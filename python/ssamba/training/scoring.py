@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 
-from ..model import SSAMBA
+from ..encoder.audio_encoder import AudioEncoder
 from .network_input import network_input
 from .progress import progress_bar
 
@@ -30,7 +30,7 @@ class Scored:
 
 
 def score_clips(
-    model: SSAMBA,
+    model: AudioEncoder,
     loader: Iterable[dict[str, Tensor]],
     pooling: str,
     accelerator: Accelerator,

@@ -12,6 +12,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch.utils.data import Subset
 
+from ..audio.log_mel import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, frame_count
 from ..config import SSAMBAConfig
 from ..data.dataset import AudioDataset
 from ..data.feature_cache import FeatureCache
@@ -19,7 +20,6 @@ from ..data.loader import class_balanced_weights, make_loader
 from ..data.manifest import Manifest, read_manifest
 from ..data.preparers.splits import SPLITS_FILE
 from ..data.statistics import dataset_statistics
-from ..features import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, frame_count
 from .progress import say
 from .run_directory import fingerprint
 from .seeding import seed_for

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from ...checkpoint import save_atomically
+from ...checkpoints.folder import save_atomically
 from ..clips import Clip, Manifest
 from ..manifest import AUDIO_SUFFIXES
 from .inventory import Inventory, PreparationError

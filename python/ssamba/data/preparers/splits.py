@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...checkpoint import save_atomically
+from ...checkpoints.folder import save_atomically
 from ..clips import Clip, Manifest
 from .inventory import Inventory
 

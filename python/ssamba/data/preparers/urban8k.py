@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ...audio import AudioError, read_audio
+from ...audio.reading import AudioError, read_audio
 from ..clips import Clip, Manifest
 from .inventory import Inventory
 from .splits import Fold

@@ -1,0 +1,1 @@
+"""Sound: files read, and what a network reads of them."""

@@ -1,0 +1,1 @@
+"""Weights in files: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""How the network is run fast where there is no gradient."""
