@@ -15,6 +15,7 @@ import math
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -44,8 +45,9 @@ def clips(generator: torch.Generator, device: torch.device, frames: int) -> Tens
     return 2 * tones + 0.3 * torch.randn(CLIPS, frames, BINS, generator=generator, device=device) - 0.5
 
 
-def train(dtype: str, seed: int, steps: int, device: torch.device, frames: int) -> list[float]:
-    """Losses of all steps."""
+def train(dtype: str, seed: int, steps: int, seconds: float, device: torch.device, frames: int) -> list[float]:
+    """Losses of all steps, or of those that fit into the time."""
+    end = time.monotonic() + seconds
     torch.manual_seed(seed)
     config = SSAMBAConfig.tiny(input_tdim=frames, masked_patches=100 * frames // FRAMES)
     model = SSAMBA(config).to(device).train()
@@ -54,6 +56,8 @@ def train(dtype: str, seed: int, steps: int, device: torch.device, frames: int) 
     generator = torch.Generator(device).manual_seed(seed)
     losses = []
     for step in range(steps):
+        if time.monotonic() > end:
+            break
         x = clips(generator, device, frames)
         with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
             loss = model.pretrain_loss(x, seed=seed * steps + step).loss
@@ -67,13 +71,17 @@ def train(dtype: str, seed: int, steps: int, device: torch.device, frames: int) 
 
 
 def compare(runs: dict[str, dict[str, list[float]]]) -> dict:
-    """runs[dtype][seed] → the mean loss at the end of each, and whether bfloat16 is as float32."""
-    ends = {dtype: {seed: statistics.fmean(losses[-END:]) for seed, losses in of.items()} for dtype, of in runs.items()}
+    """runs[dtype][seed] → the mean loss at the end of each, after as many steps as all have, and whether bfloat16 is as
+    float32."""
+    steps = min(len(losses) for of in runs.values() for losses in of.values())
+    last = slice(max(0, steps - END), steps)
+    ends = {dtype: {seed: statistics.fmean(losses[last]) for seed, losses in of.items()} for dtype, of in runs.items()}
     finite = all(math.isfinite(x) for of in runs.values() for losses in of.values() for x in losses)
     exact = list(ends["float32"].values())
     spread = max(exact) - min(exact)
     apart = {seed: ends["bfloat16"][seed] - ends["float32"][seed] for seed in ends["float32"]}
     return {
+        "steps": steps,
         "finite": finite,
         "mean_loss_at_the_end": ends,
         "spread_of_float32_over_seeds": spread,
@@ -86,6 +94,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="after which no step is begun")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--frames", type=int, default=FRAMES, help="of a clip")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "gpu" / "training.json")
@@ -97,11 +106,22 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     if arguments.one:
         dtype, seed = arguments.one.split(",")
-        losses = train(dtype, int(seed), arguments.steps, torch.device(arguments.device), arguments.frames)
+        losses = train(
+            dtype, int(seed), arguments.steps, arguments.seconds, torch.device(arguments.device), arguments.frames
+        )
         print(json.dumps(losses))
         return 0
     seeds = arguments.seeds.split(",")
-    options = ["--steps", str(arguments.steps), "--device", arguments.device, "--frames", str(arguments.frames)]
+    options = [
+        "--steps",
+        str(arguments.steps),
+        "--seconds",
+        str(arguments.seconds),
+        "--device",
+        arguments.device,
+        "--frames",
+        str(arguments.frames),
+    ]
     started = {
         (dtype, seed): subprocess.Popen(
             [sys.executable, __file__, *options, "--one", f"{dtype},{seed}"], stdout=subprocess.PIPE, text=True
@@ -120,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         dtype: {seed: losses[:: max(1, arguments.steps // 40)] for seed, losses in of.items()}
         for dtype, of in runs.items()
     }
-    result = {"device": device, "steps": arguments.steps, **found, "losses": sampled}
+    result = {"device": device, **found, "losses": sampled}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(found, indent=1))
