@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test simt cuda bench bench-ops bench-smoke lint format audit sanitize neon wheel clean
+.PHONY: help demo test simt cuda gpu-rehearsal bench bench-ops bench-smoke lint format audit sanitize neon wheel clean
 
 CXX_SOURCES = $(shell find csrc tests python -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
@@ -14,6 +14,7 @@ help:
 	@echo "make test          the whole test suite"
 	@echo "make simt          the CUDA kernels on an emulated GPU, under the address sanitizer (part of make test)"
 	@echo "make cuda          compile the CUDA kernels for one GPU (ARCH=90); registers of each, and no spills"
+	@echo "make gpu-rehearsal benchmarks/gpu_day.sh, which checks and times everything on a GPU, without one and with small sizes"
 	@echo "make bench         time and memory of model and ops beside their peers and floors (ssamba bench)"
 	@echo "make bench-ops     every op on more shapes (pytest --benchmark-only)"
 	@echo "make lint          ruff and clang-format in check mode;  make format applies both"
@@ -45,6 +46,10 @@ simt: $(VENV)/ready
 # Needs nvcc, but no GPU.
 cuda: $(VENV)/ready
 	PATH="$(abspath $(BIN)):$$PATH" tests/cuda_build.sh $(BIN)/python $(or $(ARCH),90)
+
+gpu-rehearsal: $(VENV)/ready
+	rm -rf build/gpu-rehearsal
+	PATH="$(abspath $(BIN)):$$PATH" benchmarks/gpu_day.sh --rehearse --out build/gpu-rehearsal
 
 bench: $(VENV)/ready
 	$(BIN)/ssamba bench $(ARGS)

@@ -29,7 +29,7 @@ step() {
   local name=$1 limit=$2 begin=$SECONDS code
   [[ -z $wanted || $wanted == *,$name,* ]] || return 0
   if [[ -e $out/logs/$name.done ]]; then echo "gpu_day: $name was done before"; return 0; fi
-  timeout --kill-after=10 "$limit" bash -c "$3" >"$out/logs/$name.log" 2>&1
+  timeout --kill-after=10 "$limit" bash -o pipefail -c "$3" >"$out/logs/$name.log" 2>&1
   code=$?
   if ((code == 0)); then
     touch "$out/logs/$name.done"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
 
 import gpu
 import gpu_floor
+import gpu_predictions
+import gpu_training
 import report
 from gpu_floor import Rates, Work
 from gpu_providers import PROVIDERS, NotInstalled, Prepared
@@ -131,3 +137,58 @@ def test_without_nvcc_it_says_so(monkeypatch, capsys):
     monkeypatch.setattr(gpu.shutil, "which", lambda name: None)
     assert gpu.main([]) == 2
     assert "nvcc is not on PATH" in capsys.readouterr().err
+
+
+def test_an_op_that_is_not_there_is_named(capsys):
+    with pytest.raises(SystemExit):
+        gpu.main(["--rehearse", "--ops", "bi_scan,scan"])
+    assert "there is no scan; choose from bi_scan" in capsys.readouterr().err
+
+
+def test_predictions_follow_the_kernels_own_numbers():
+    """The choices are those of tests/simt/test_scan_blocks.py, which asks the kernels."""
+    for direction, lanes in (("Forward", [2, 4, 8, 4, 8]), ("Backward", [4, 8, 8, 4, 8])):
+        shapes = [(64, 384), (4, 384), (4, 768), (4, 1536), (1, 768)]
+        found = [gpu_predictions.choose(gpu_predictions.blocks(direction), *shape, 132).lanes for shape in shapes]
+        assert found == lanes
+    block = gpu_predictions.Block(lanes=2, threads=64, latency=100, issue=10, resident=4)
+    assert block.clocks(1, 32, 1) == 110
+    assert block.clocks(8, 32, 1) == 2 * 140
+    run = {"machine": {"multiprocessors": 132}, "rows": [row("ssamba", 0.4), row("mamba-ssm", 4.0)]}
+    run["rows"][0]["shape"] = {"B": 4, "L": 4097, "D": 384}
+    line = gpu_predictions.table(run).splitlines()[-1]
+    assert line.startswith("| bi_scan forward (4, 4097, 384) bfloat16 | 0.283 | 0.4 | 1.4")
+    with pytest.raises(ValueError, match="has no line with kForwardBlocks"):
+        gpu_predictions.blocks("Forward", "// nothing")
+
+
+def test_half_precision_is_compared_at_equal_steps_and_nan_is_found():
+    def runs(half, exact):
+        return {"bfloat16": half, "float32": exact}
+
+    exact = {"0": [5.0, 2.0], "1": [5.0, 2.5]}
+    assert gpu_training.compare(runs({"0": [5.0, 2.1, 9.0], "1": [5.0, 2.4]}, exact))["as_float32"]
+    assert not gpu_training.compare(runs({"0": [5.0, 4.0], "1": [5.0, 2.4]}, exact))["as_float32"]
+    broken = gpu_training.compare(runs({"0": [5.0, float("nan")], "1": [5.0, 2.4]}, exact))
+    assert not broken["finite"]
+    assert not broken["as_float32"]
+
+
+def test_the_day_goes_on_after_a_failure_and_where_it_stopped(tmp_path):
+    def day(*options: str) -> subprocess.CompletedProcess:
+        script = Path(__file__).parents[1] / "benchmarks" / "gpu_day.sh"
+        environment = os.environ | {"PYTHON": sys.executable}
+        return subprocess.run([script, *options], capture_output=True, text=True, env=environment)
+
+    steps = ("--rehearse", "--out", str(tmp_path), "--steps", "predictions,environment")
+    first = day(*steps)
+    assert first.returncode == 1
+    assert "gpu_day: environment," in first.stdout
+    assert "gpu_day: predictions FAILED" in first.stdout
+    assert "No such file or directory" in first.stdout
+    (tmp_path / "ops.json").write_text(json.dumps({"machine": {"multiprocessors": 0}, "rows": []}))
+    second = day(*steps)
+    assert second.returncode == 0
+    assert "gpu_day: environment was done before" in second.stdout
+    assert (tmp_path / "predictions.md").read_text().startswith("| what |")
+    assert day("--out-of-order").returncode == 2
