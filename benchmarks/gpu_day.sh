@@ -73,7 +73,7 @@ else
     "step racecheck 300 '$sanitize racecheck $once'" \
     "step initcheck 300 '$sanitize initcheck $once'" \
     "step synccheck 300 '$sanitize synccheck $once'" \
-    "step training 420 '\$python benchmarks/gpu_training.py --output \$out/training.json'"
+    "step training 420 '\$python benchmarks/gpu_training.py --seconds 380 --output \$out/training.json'"
   alone golden 120 '$python -m pytest -q -p no:cacheprovider -m cuda tests/encoder'
   alone ops 240 '$python benchmarks/gpu.py --seconds 150 --output $out/ops.json && $python benchmarks/report.py $out/ops.json >$out/ops.md'
   alone model 150 '$python -m ssamba bench --device cuda --parts encoder,pretraining --dtypes float32,bfloat16 --tokens 513,4096,22528 --batch 1,8 --providers "ssamba,ssamba sequential,SSAST sdpa" --budget 2 --quiet --out $out/model'
