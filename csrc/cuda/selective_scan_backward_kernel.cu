@@ -22,9 +22,14 @@ using Candidate = ScanLayout<kBackwardBlocks[number].lanes, kBackwardBlocks[numb
 using ManyBlocks = ScanLayout<8, 128>;  // where there are more states than a block has
 using OfDouble = ScanLayout<16, 128>;
 
-// Blocks whose registers a multiprocessor holds.
+// Blocks whose registers a multiprocessor is to hold. Three spill on other generations than Hopper.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ != 900
+constexpr int kNarrowBlocks = 2;
+#else
+constexpr int kNarrowBlocks = kBackwardBlocks[0].resident;
+#endif
 template <class Layout>
-constexpr int kResidentBlocks = Layout::kThreads == 64 ? kBackwardBlocks[0].resident : 1;
+constexpr int kResidentBlocks = Layout::kThreads == 64 ? kNarrowBlocks : 1;
 
 // What the direction that comes first leaves for the other, acc (B, L, D), may lie in dz and du. Gradients of blocks of
 // states that are not being walked wait in the rest.
