@@ -59,7 +59,7 @@ def _linear_flops(x_shape: torch.Size, weight_shape: torch.Size, *_: object, **_
     return 2 * x_shape.numel() * weight_shape[0]
 
 
-# torch's own counter of operations does not know these ops of torch.
-for _op in (getattr(torch.ops.mkldnn, "_linear_pointwise", None),):
-    if _op is not None and _op not in flop_registry:
-        register_flop_formula(_op)(_linear_flops)
+# torch's counter of operations does not know this op of torch.
+_op = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+if _op is not None and _op not in flop_registry:
+    register_flop_formula(_op)(_linear_flops)
