@@ -44,8 +44,8 @@ class CudaScan {
           " tokens and ", args.channels, " channels, A has ", args.state, " states; expected at most ", kMost,
           " tokens and states and ", kFarthest, " channels on a GPU");
     for (const int64_t stride : {args.u.time, args.delta.time, args.B.time, args.C.time, args.z.time})
-      check(stride <= kFarthest, op, ": the tokens of an input lie ", stride, " elements apart; expected at most ",
-            kFarthest, " on a GPU: give its contiguous()");
+      check(args.length <= 1 || stride <= kFarthest, op, ": the tokens of an input lie ", stride,
+            " elements apart; expected at most ", kFarthest, " on a GPU: give its contiguous()");
   }
 
   OnDevice device_;
