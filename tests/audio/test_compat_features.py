@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pytest
 import torch
@@ -14,30 +12,11 @@ from ssamba.model import SSAMBA
 STATISTICS = {"pre1024": {"input_tdim": 1024}, "sc128": {"input_tdim": 128, "mean": -6.845978, "std": 5.5654526}}
 
 
-@pytest.fixture(scope="module")
-def wave(golden):
-    """One second of audio, made as golden/README.md says; the golden features are of exactly these samples."""
-    n = 16000
-    t = np.arange(n) / n
-    noise = 2 * np.random.RandomState(101).random_sample(n) - 1
-    x = 0.30 * np.sin(2 * np.pi * (200 * t + 5800 * t**2 / 2)) * (0.55 + 0.45 * np.sin(2 * np.pi * 1.7 * t))
-    samples = np.clip(np.round((x + 0.020 * noise + 0.010) * 32768), -32768, 32767).astype(np.int16)
-    with np.load(golden.path.parent / "fbank.npz") as file:
-        assert hashlib.sha256(samples.tobytes()).hexdigest() == str(file["w1/sha256_int16"])
-    return torch.from_numpy(samples.astype(np.float32) / 32768)
-
-
-@pytest.fixture(scope="module")
-def fbank(golden):
-    with np.load(golden.path.parent / "fbank.npz") as file:
-        return dict(file)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("case", STATISTICS)
-def test_equal_the_published_loader(make_model, fbank, wave, case, dtype):
+def test_equal_the_published_loader(make_model, fbank, golden_wave, case, dtype):
     model = make_model(features="compat", **STATISTICS[case])
-    x, frames = model.features(wave[None].to(dtype))
+    x, frames = model.features(golden_wave[None].to(dtype))
     assert frames is None
     assert x.shape == (1, model.config.input_tdim, 128)
     error = np.abs(x[0].numpy()[fbank[f"w1/{case}_rows"]] - fbank[f"w1/{case}_norm_f32"])
@@ -49,17 +28,17 @@ def test_equal_the_published_loader(make_model, fbank, wave, case, dtype):
     assert padding[0, 0, 0].item() == pytest.approx({"pre1024": 0.46703, "sc128": 0.61504}[case], abs=1e-5)
 
 
-def test_long_clips_keep_their_first_frames(make_model, wave):
+def test_long_clips_keep_their_first_frames(make_model, golden_wave):
     model = make_model(features="compat", input_tdim=60)
-    x, _ = model.features(wave[None])
-    raw = log_mel(wave, 16000, subtract_mean=True)
+    x, _ = model.features(golden_wave[None])
+    raw = log_mel(golden_wave, 16000, subtract_mean=True)
     torch.testing.assert_close(x, (raw[:, :60] - model.config.mean) / (2 * model.config.std), rtol=0, atol=1e-6)
 
 
-def test_a_padded_batch_gives_what_each_clip_gives(make_model, wave):
+def test_a_padded_batch_gives_what_each_clip_gives(make_model, golden_wave):
     model = make_model(features="compat", input_tdim=80)
     lengths = torch.tensor([16000, 8000, 399])
-    batch = wave.repeat(3, 1)
+    batch = golden_wave.repeat(3, 1)
     x, frames = model.features(batch, lengths)
     assert frames is None
     alone = [model.features(batch[i : i + 1, :length])[0] for i, length in enumerate(lengths[:2])]
@@ -68,18 +47,18 @@ def test_a_padded_batch_gives_what_each_clip_gives(make_model, wave):
     torch.testing.assert_close(x[2, 0, 0].item(), -model.config.mean / (2 * model.config.std))
 
 
-def test_sound_is_the_default_and_pads_with_the_mean(make_model, golden, wave):
+def test_sound_is_the_default_and_pads_with_the_mean(make_model, golden, golden_wave):
     model = make_model()
     assert model.config.features == "sound"
-    x, frames = model.features(wave.repeat(2, 1), torch.tensor([16000, 8000]))
+    x, frames = model.features(golden_wave.repeat(2, 1), torch.tensor([16000, 8000]))
     assert x.shape == (2, 98, 128)
     assert frames.tolist() == [98, 48]
     assert not x[1, 48:].any()
     assert SSAMBA.from_official(golden.path).config.features == "compat"
 
 
-def test_extraction_pads_nothing(make_model, wave):
+def test_extraction_pads_nothing(make_model, golden_wave):
     """`extract` takes audio of any length, in windows; the loader's padding and cutting is not for it."""
     sound, compat = make_model(), make_model(features="compat")
     for samples in (8000, 16000):
-        assert torch.equal(sound.extract(wave[:samples], 16000), compat.extract(wave[:samples], 16000))
+        assert torch.equal(sound.extract(golden_wave[:samples], 16000), compat.extract(golden_wave[:samples], 16000))

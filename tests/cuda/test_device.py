@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import ssamba_ops
+from op_arguments import OPS, arguments
 from ssamba_ops.selftest import cuda_selftest
 
 pytestmark = pytest.mark.cuda
@@ -17,26 +18,8 @@ pytestmark = pytest.mark.cuda
 SLOW_CYCLES = 50_000_000
 
 
-def inputs(device: str = "cuda", length: int = 300) -> dict[str, tuple]:
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*shape):
-        return torch.randn(*shape, generator=generator).to(device)
-
-    B, L, D, N = 2, length, 64, 16
-    scan = [normal(2, B, L, D), normal(2, B, L, D), -normal(2, D, N).abs(), normal(2, B, L, N), normal(2, B, L, N)]
-    options = (normal(2, D), normal(B, L, D), normal(2, D), True)
-    one = [x[0] for x in scan]
-    return {
-        "bi_scan": (*scan, *options),
-        "selective_scan": (*one, options[0][0], options[1], options[2][0], True, normal(B, D, N)),
-        "causal_conv1d": (normal(B, L, D), normal(D, 4), normal(D), True, normal(B, 3, D)),
-        "bi_conv1d": (normal(B, L, D), normal(2, D, 4), normal(2, D), True),
-        "patch_mask": (normal(B, L, D), normal(B, L) > 0, normal(D), normal(L, D)),
-    }
-
-
-OPS = ("bi_scan", "selective_scan", "causal_conv1d", "bi_conv1d", "patch_mask")
+def inputs(device: str = "cuda") -> dict[str, tuple]:
+    return arguments(300, device=device)
 
 
 def step(op: str, arguments: tuple) -> list[torch.Tensor]:

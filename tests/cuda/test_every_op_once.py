@@ -10,34 +10,11 @@ import pytest
 import torch
 
 import ssamba_ops
+from op_arguments import OPS, arguments
 from ssamba_ops import reference
 
-B, L, N, W = 2, 50, 16, 4
 CHANNELS = [64, 37]  # whole packs, and edges
 DTYPES = [torch.float32, torch.bfloat16]
-
-
-def arguments(op: str, channels: int, dtype: torch.dtype) -> tuple:
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*shape: int, to: torch.dtype = dtype) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float32).to(to)
-
-    def parameter(*shape: int) -> torch.Tensor:
-        return normal(*shape, to=torch.float32)
-
-    D = channels
-    rows = normal(B, L, D)
-    scan = [normal(2, B, L, D), normal(2, B, L, D), -parameter(2, D, N).abs(), normal(2, B, L, N), normal(2, B, L, N)]
-    options = [parameter(2, D), normal(B, L, D), parameter(2, D)]
-    one = [*(x[0] for x in scan), options[0][0], options[1], options[2][0]]
-    return {
-        "bi_scan": (*scan, *options, True),
-        "selective_scan": (*one, True, parameter(B, D, N)),
-        "causal_conv1d": (rows, parameter(D, W), parameter(D), True, normal(B, W - 1, D)),
-        "bi_conv1d": (rows, parameter(2, D, W), parameter(2, D), True),
-        "patch_mask": (rows, parameter(B, L) > 0, parameter(D), parameter(L, D)),
-    }[op]
 
 
 def step(function, given: tuple, dtype: torch.dtype | None, device: torch.device) -> list[torch.Tensor]:
@@ -60,9 +37,9 @@ def step(function, given: tuple, dtype: torch.dtype | None, device: torch.device
 @pytest.mark.cuda
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("op", ["bi_scan", "selective_scan", "causal_conv1d", "bi_conv1d", "patch_mask"])
+@pytest.mark.parametrize("op", OPS)
 def test_every_op_once(op, channels, dtype, gpu):
-    given = arguments(op, channels, dtype)
+    given = arguments(50, channels, dtype)[op]
     actual = step(getattr(ssamba_ops, op), given, None, gpu)
     expected = step(getattr(reference, op), given, torch.float64, torch.device("cpu"))
     tolerance = 1e-4 if dtype == torch.float32 else 3e-2
