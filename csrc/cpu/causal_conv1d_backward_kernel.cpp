@@ -51,16 +51,22 @@ void output_gradient(const ConvBackwardArgs& args, const ConvItem& item, int64_t
   const in_t* next_x = row_at<in_t>(args.x, 0, item.batch, first + begin + ahead) + item.channel;
   for_vectors<acc_t>(item.channels, [&]<typename Count>(int64_t channel, Count lanes) {
     Filter<in_t, kWidth, Count> filter(taps, work.rows + begin, channel, lanes);
-    for (int64_t i = 0; i < end - begin; ++i) {
-      Vec<acc_t> g = load_widened(dout + i * stride + channel, lanes);
-      __builtin_prefetch(next_dout + i * stride + channel);
-      if (direction == 0) __builtin_prefetch(next_x + i * x_stride + channel);
-      if (silu) {
-        const Vec<acc_t> y = filter(i), s = sigmoid<acc_t>(y);
-        g *= s * (acc_t(1) + y * (acc_t(1) - s));
+    for_together(end - begin, [&]<int kCount>(int64_t i, Together<kCount>) {
+      Vecs<acc_t, kCount> g, y;
+      SSAMBA_LANES
+      for (int k = 0; k < kCount; ++k) {
+        g.at[k] = load_widened(dout + (i + k) * stride + channel, lanes);
+        __builtin_prefetch(next_dout + (i + k) * stride + channel);
+        if (direction == 0) __builtin_prefetch(next_x + (i + k) * x_stride + channel);
+        if (silu) y.at[k] = filter(i + k);
       }
-      store(work.gradient_row(direction, begin + i) + channel, g);
-    }
+      if (silu) {
+        const auto s = sigmoid(y);
+        g = g * (s * (y * (acc_t(1) - s) + acc_t(1)));
+      }
+      SSAMBA_LANES
+      for (int k = 0; k < kCount; ++k) store(work.gradient_row(direction, begin + i + k) + channel, g.at[k]);
+    });
   });
 }
 

@@ -25,11 +25,14 @@ void filter_tile(const ConvForwardArgs& args, const ConvItem& item, const Taps<A
   const int64_t stride = args.out.time;
   for_vectors<acc_t>(item.channels, [&]<typename Count>(int64_t channel, Count count) {
     Filter<in_t, kWidth, Count> filter(taps, rows, channel, count);
-    for (int64_t i = 0; i < tokens; ++i) {
-      Vec<acc_t> value = filter(i);
-      if (silu) value *= sigmoid<acc_t>(value);
-      store_narrowed(out + i * stride + channel, value, count);
-    }
+    for_together(tokens, [&]<int kCount>(int64_t i, Together<kCount>) {
+      Vecs<acc_t, kCount> value;
+      SSAMBA_LANES
+      for (int k = 0; k < kCount; ++k) value.at[k] = filter(i + k);
+      if (silu) value = value * sigmoid(value);
+      SSAMBA_LANES
+      for (int k = 0; k < kCount; ++k) store_narrowed(out + (i + k) * stride + channel, value.at[k], count);
+    });
   });
 }
 

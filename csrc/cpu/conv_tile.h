@@ -85,12 +85,6 @@ inline void dispatch_width(int64_t width, Body body) {
   }
 }
 
-// The channels of one vector: all of its lanes, known when compiling, or the few that are left at the end of a row.
-template <typename acc_t>
-struct AllLanes {
-  constexpr operator int() const { return kLanes<acc_t>; }
-};
-
 // Calls body(channel, count) for each vector of `channels`.
 template <typename acc_t, typename Body>
 inline void for_vectors(int64_t channels, Body body) {

@@ -95,13 +95,17 @@ inline void store_states(acc_t* out, const acc_t* in, int64_t state, int count) 
     for (int i = 0; i < count; ++i) out[i * state + n] = in[n * kLanes<acc_t> + i];
 }
 
-template <typename acc_t>
+// What a walk reads of one token, a vector each. One place in memory, so that one address reaches all of it.
+template <typename T>
+struct TileRow {
+  using acc_t = T;
+  T delta[kLanes<T>], u[kLanes<T>], delta_u[kLanes<T>];
+};
+
+template <typename Row>
 struct Tile {
-  static constexpr int64_t kRow = kLanes<acc_t>;
-  alignas(64) acc_t delta[kTileTokens * kRow];
-  alignas(64) acc_t u[kTileTokens * kRow];
-  alignas(64) acc_t delta_u[kTileTokens * kRow];
-  alignas(64) acc_t slope[kTileTokens * kRow];  // of softplus, if asked for
+  alignas(64) Row rows[kTileTokens];
+  bool bounded;  // all delta A log2(e) stay below kExp2Bound
   int tokens;
   int first, step;  // the order of the walk
 };
@@ -114,8 +118,8 @@ inline int64_t tile_start(int64_t index, int64_t length, bool reverse) {
 }
 
 // Step sizes of a tile, before bias and softplus, as products of r numbers a token with `weight` (r, lanes).
-template <typename in_t>
-inline void project_delta(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& lane, int64_t start,
+template <typename in_t, typename Row>
+inline void project_delta(Tile<Row>& tile, const ScanArgs& args, const Lane& lane, int64_t start,
                           const Acc<in_t>* weight) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
@@ -131,36 +135,128 @@ inline void project_delta(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lan
       const Vec<acc_t> channels = load(weight + k * row);
       for (int i = 0; i < kTogether; ++i) sum[i] += channels * widen(numbers[i][k]);
     }
-    for (int i = 0; i < kTogether && first + i < tile.tokens; ++i) store(tile.delta + (first + i) * row, sum[i]);
+    for (int i = 0; i < kTogether && first + i < tile.tokens; ++i) store(tile.rows[first + i].delta, sum[i]);
   }
 }
 
-// `weight` as in project_delta, or null where delta is given for every channel.
-template <typename in_t, bool kWithSlope>
-inline void load_tile(Tile<Acc<in_t>>& tile, const ScanArgs& args, const Lane& lane, int64_t start, int64_t length,
-                      const Acc<in_t>* weight = nullptr) {
+// kCount vectors one after the other, or a field of as many rows.
+template <int kCount, typename T>
+inline Vecs<T, kCount> load_vectors(const T* p) {
+  Vecs<T, kCount> v;
+  SSAMBA_LANES
+  for (int i = 0; i < kCount; ++i) v.at[i] = load(p + i * kLanes<T>);
+  return v;
+}
+template <int kCount, typename T>
+inline void store_vectors(T* p, const Vecs<T, kCount>& v) {
+  SSAMBA_LANES
+  for (int i = 0; i < kCount; ++i) store(p + i * kLanes<T>, v.at[i]);
+}
+template <int kCount, typename Row, typename Field>
+inline auto load_field(const Row* rows, Field field) {
+  Vecs<typename Row::acc_t, kCount> v;
+  SSAMBA_LANES
+  for (int i = 0; i < kCount; ++i) v.at[i] = load(rows[i].*field);
+  return v;
+}
+template <int kCount, typename Row, typename Field>
+inline void store_field(Row* rows, Field field, const Vecs<typename Row::acc_t, kCount>& v) {
+  SSAMBA_LANES
+  for (int i = 0; i < kCount; ++i) store(rows[i].*field, v.at[i]);
+}
+
+// `count` values of kCount tokens, `stride` apart.
+template <int kCount, typename in_t, typename Count>
+inline Vecs<Acc<in_t>, kCount> load_tokens(const in_t* p, int64_t stride, Count count) {
+  Vecs<Acc<in_t>, kCount> v;
+  SSAMBA_LANES
+  for (int i = 0; i < kCount; ++i) v.at[i] = load_widened(p + i * stride, count);
+  return v;
+}
+
+// Bias and softplus of the step sizes in a tile, and what follows from them.
+template <typename Row>
+inline void make_steps(Tile<Row>& tile, bool with_softplus, Vec<typename Row::acc_t> bias,
+                       Vec<typename Row::acc_t> steepest) {
+  using acc_t = typename Row::acc_t;
+  constexpr bool kWithSlope = requires { &Row::slope; };
+  auto bounded = steepest == steepest;
+  for_together(tile.tokens, [&]<int kCount>(int64_t t, Together<kCount>) {
+    Row* rows = tile.rows + t;
+    Vecs<acc_t, kCount> slope,
+        step = load_field<kCount>(rows, &Row::delta).each([&](Vec<acc_t> v) { return v + bias; });
+    if constexpr (kWithSlope) slope = step.each([](Vec<acc_t>) { return broadcast(acc_t(1)); });
+    if (with_softplus) step = softplus(step, kWithSlope ? &slope : nullptr);
+    if constexpr (kWithSlope) store_field<kCount>(rows, &Row::slope, slope);
+    store_field<kCount>(rows, &Row::delta, step);
+    store_field<kCount>(rows, &Row::delta_u, step * load_field<kCount>(rows, &Row::u));
+    if constexpr (kBoundsCost<acc_t>)
+      for (int i = 0; i < kCount; ++i) bounded &= magnitude<acc_t>(step.at[i] * steepest) < acc_t(kExp2Bound);
+  });
+  tile.bounded = kBoundsCost<acc_t> && all_lanes<acc_t>(bounded);
+}
+
+// `steepest` (lanes) as load_decay leaves it; `weight` as in project_delta, or null where delta is given for every
+// channel.
+template <typename in_t, typename Row>
+inline void load_tile(Tile<Row>& tile, const ScanArgs& args, const Lane& lane, int64_t start, int64_t length,
+                      const Acc<in_t>* steepest, const Acc<in_t>* weight = nullptr) {
   using acc_t = Acc<in_t>;
-  constexpr int64_t row = kLanes<acc_t>;
   const bool reverse = args.reverse[lane.direction];
   tile.tokens = int(length - start < kTileTokens ? length - start : kTileTokens);
   tile.first = reverse ? tile.tokens - 1 : 0;
   tile.step = reverse ? -1 : 1;
   if (weight) project_delta<in_t>(tile, args, lane, start, weight);
-  const Vec<acc_t> bias = channel_values<acc_t>(args.delta_bias, args, lane);
   const in_t* u = at<in_t>(args.u, lane, start) + lane.channel;
   const in_t* delta = at<in_t>(args.delta, lane, start) + lane.channel;
-  int t = tile.first;  // in the order in which the rows were fetched
-  for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
-    const Vec<acc_t> value = load_widened(u + t * args.u.time, lane.count);
-    Vec<acc_t> step = weight ? load(tile.delta + t * row) : load_widened(delta + t * args.delta.time, lane.count);
-    step += bias;
-    Vec<acc_t> slope = broadcast(acc_t(1));
-    if (args.delta_softplus) step = softplus<acc_t>(step, kWithSlope ? &slope : nullptr);
-    if constexpr (kWithSlope) store(tile.slope + t * row, slope);
-    store(tile.u + t * row, value);
-    store(tile.delta + t * row, step);
-    store(tile.delta_u + t * row, step * value);
+  const int64_t u_stride = args.u.time, delta_stride = args.delta.time;
+  dispatch_count<acc_t>(lane.count, [&](auto count) {
+    int t = tile.first;  // in the order in which the rows were fetched
+    for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
+      store(tile.rows[t].u, load_widened(u + t * u_stride, count));
+      if (!weight) store(tile.rows[t].delta, load_widened(delta + t * delta_stride, count));
+    }
+  });
+  make_steps(tile, args.delta_softplus, channel_values<acc_t>(args.delta_bias, args, lane), load(steepest));
+}
+
+// Few registers: exp(delta A) of a whole tile is computed before the walk, which then has the registers for its states.
+// What they wait for is short, so that a processor that looks less far ahead, as one that serves two threads does,
+// still finds enough to do. With many registers both fit, and stores and loads are saved.
+constexpr bool kDecaysFirst = kVectorRegisters < 32;
+
+// exp(delta A) of some states of every token, where they are computed first.
+template <typename T, int kBlock>
+struct DecayRow {
+  T of[kBlock][kLanes<T>];
+};
+
+template <int kStates, bool kBounded, typename Row, typename Decays>
+inline void make_decays(const Tile<Row>& tile, const typename Row::acc_t* decay, Decays* out) {
+  constexpr int kTogether = kStates % 4 == 0 ? 4 : 1;
+  for (int t = 0; t < tile.tokens; ++t) {
+    const auto delta = load(tile.rows[t].delta);
+    SSAMBA_LANES
+    for (int n = 0; n < kStates; n += kTogether)
+      store_vectors<kTogether>(
+          out[t].of[n],
+          exp2_product<kBounded>(delta, load_vectors<kTogether>(decay + n * kLanes<typename Row::acc_t>)));
   }
+}
+
+// `decay` (kStates, lanes) from load_decay. Does nothing where decays are computed during the walk.
+template <int kStates, typename Row, typename Decays>
+inline void prepare_decays(const Tile<Row>& tile, const typename Row::acc_t* decay, Decays* out) {
+  if constexpr (!kDecaysFirst) return;
+  if (kBoundsCost<typename Row::acc_t> && tile.bounded) return make_decays<kStates, true>(tile, decay, out);
+  make_decays<kStates, false>(tile, decay, out);
+}
+
+// exp(delta A) of state n of a token, prepared or not.
+template <typename acc_t, int kBlock>
+inline Vec<acc_t> decay_of(const DecayRow<acc_t, kBlock>& prepared, int n, Vec<acc_t> delta, const acc_t* decay) {
+  if constexpr (kDecaysFirst) return load(prepared.of[n]);
+  return exp2_product<false>(delta, load_vectors<1>(decay + n * kLanes<acc_t>)).at[0];
 }
 
 // (tokens, N) values of B or C, widened and dense.
@@ -207,12 +303,18 @@ inline RowsAhead<kTensors> next_rows(const Split& split, int64_t index, int64_t 
   return RowsAhead<kTensors>(exists ? kTileTokens : 0, split.blocks, kLanes<acc_t> * int64_t(sizeof(in_t)));
 }
 
-// A * log2(e), so that exp(delta * A) is one exp2, as (N, lanes).
+// A * log2(e), so that exp(delta * A) is one exp2, as (N, lanes), and the largest magnitude of them, (lanes).
 template <typename acc_t>
-inline void load_decay(acc_t* out, const ScanArgs& args, const Lane& lane) {
+inline void load_decay(acc_t* out, acc_t* steepest, const ScanArgs& args, const Lane& lane) {
   const acc_t* A = static_cast<const acc_t*>(args.A) + (lane.direction * args.channels + lane.channel) * args.state;
   load_states(out, A, args.state, lane.count);
-  for (int64_t i = 0; i < args.state * kLanes<acc_t>; ++i) out[i] *= kLog2E<acc_t>;
+  Vec<acc_t> most{};
+  for (int64_t n = 0; n < args.state; ++n, out += kLanes<acc_t>) {
+    const Vec<acc_t> value = load(out) * kLog2E<acc_t>, size = magnitude<acc_t>(value);
+    store(out, value);
+    most = (size > most ? size : most) + size * acc_t(0);  // a NaN or an infinity stays, as a NaN
+  }
+  store(steepest, most);
 }
 
 // Weights of the time step's projection, as (r, lanes).

@@ -19,41 +19,59 @@
 namespace ssamba {
 namespace {
 
-// Vectors of channels that share a walk, and states of each that it keeps in registers: a state takes two registers a
-// vector, and two for the sums that the vectors share.
+// States that a walk back keeps in registers, with the sums of their gradients.
+constexpr int kAdjointBlock = 4;
+// Vectors of channels whose dB and dC are added before they are summed over lanes.
 constexpr int kPair = 2;
-constexpr int kAdjointBlock = kStateBlock / 4;
 
 constexpr int kTensorsAhead = 6;  // u, delta, dout, z, du, ddelta
 using Rows = RowsAhead<kTensorsAhead>;
 
-// One vector of channels in one tile: its inputs, its trace, and what is gathered on the way.
-template <typename acc_t>
-struct GradientTile : Tile<acc_t> {
-  static constexpr int64_t kRow = kLanes<acc_t>, kRows = kTileTokens * kRow, kBlockRow = kAdjointBlock * kRow;
-  alignas(64) acc_t dy[kRows];          // dout silu(z), or dout
-  alignas(64) acc_t through_A[kRows];   // w . A log2(e)
-  alignas(64) acc_t through_B[kRows];   // g . B
-  alignas(64) acc_t y[kRows];           // C . h + D u; only with a gate
-  alignas(64) acc_t gate_slope[kRows];  // dout silu'(z); only with a gate
-  alignas(64) acc_t decays[kTileTokens * kBlockRow];
-  alignas(64) acc_t states[(kTileTokens + 1) * kBlockRow];  // begins with the one before the tile
+// What one token of a vector of channels brings, and what is gathered for it on the way. What the walks need comes
+// first, and is three whole lines of a cache where vectors are half a line.
+template <typename T>
+struct alignas(64) GradientRow {
+  using acc_t = T;
+  T delta[kLanes<T>], delta_u[kLanes<T>];
+  T dy[kLanes<T>];         // dout silu(z), or dout
+  T through_A[kLanes<T>];  // w . A log2(e)
+  T through_B[kLanes<T>];  // g . B
+  T y[kLanes<T>];          // C . h + D u; only with a gate
+  T u[kLanes<T>];
+  T slope[kLanes<T>];       // of softplus
+  T gate_slope[kLanes<T>];  // dout silu'(z); only with a gate
+};
+
+// The states before a step of the walk; `decay` leads out of them.
+template <typename T>
+struct StateRow {
+  T of[kAdjointBlock][kLanes<T>];
+};
+
+// dB and dC of a token and a block of states, not yet summed over lanes.
+template <typename T>
+struct LaneRow {
+  T dB[kAdjointBlock][kLanes<T>], dC[kAdjointBlock][kLanes<T>];
 };
 
 // What a split keeps from tile to tile, and what its directions leave each other.
 template <typename acc_t>
 struct Workspace {
-  GradientTile<acc_t> tiles[kPair];
-  acc_t *decay, *g, *dA;    // (blocks, N, lanes)
-  acc_t *dD, *dbias;        // (blocks, lanes)
-  acc_t *B, *C;             // (tokens, N)
-  acc_t* dBC;               // (tokens, sums): see LaneSums
+  Tile<GradientRow<acc_t>> tiles[kPair];
+  alignas(64) DecayRow<acc_t, kAdjointBlock> decays[kTileTokens];  // of one vector and block of states, by token
+  alignas(64) StateRow<acc_t> states[kTileTokens + 1];  // the same before every step of the walk, and after the last
+  alignas(64) LaneRow<acc_t> first_dBC[kTileTokens];    // of the first vector of a pair
+  acc_t *decay, *g, *dA;                                // (blocks, N, lanes)
+  acc_t* steepest;                                      // (blocks, lanes)
+  acc_t *dD, *dbias;                                    // (blocks, lanes)
+  acc_t *B, *C;                                         // (tokens, N)
+  acc_t* dBC;                                           // (tokens, sums): see LaneSums
   acc_t *y_clip, *du_clip;  // (blocks, L, lanes): the first direction's y, with a gate, and du, with a shared u
 
   Workspace(const ScanBackwardArgs& args, int64_t blocks, Scratch<acc_t>& scratch) {
     constexpr int64_t row = kLanes<acc_t>;
     for (acc_t** p : {&decay, &g, &dA}) *p = scratch.take(blocks * args.state * row);
-    for (acc_t** p : {&dD, &dbias}) *p = scratch.take(blocks * row);
+    for (acc_t** p : {&steepest, &dD, &dbias}) *p = scratch.take(blocks * row);
     for (acc_t** p : {&B, &C}) *p = scratch.take(kTileTokens * args.state);
     dBC = scratch.take(kTileTokens * sums_row(args.state));
     y_clip = scratch.take(y_elements(args, blocks));
@@ -62,7 +80,7 @@ struct Workspace {
 
   static int64_t elements(const ScanBackwardArgs& args, int64_t blocks) {
     constexpr int64_t row = kLanes<acc_t>;
-    return blocks * row * (3 * args.state + 2) + kTileTokens * (2 * args.state + sums_row(args.state)) +
+    return blocks * row * (3 * args.state + 3) + kTileTokens * (2 * args.state + sums_row(args.state)) +
            y_elements(args, blocks) + du_elements(args, blocks);
   }
 
@@ -83,127 +101,121 @@ struct Workspace {
   }
 };
 
-// Replays a tile's states into the trace. Row i of `decays` and row i + 1 of `states` belong to step i of the walk.
+// Replays the states of a tile.
 template <typename acc_t, int kStates, bool kWithY>
-void replay_tile(GradientTile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
-                 const acc_t* checkpoint, int64_t checkpoint_row, int count) {
-  constexpr int64_t row = kLanes<acc_t>;
-  acc_t *decays = tile.decays, *states = tile.states;
+void replay_tile(Tile<GradientRow<acc_t>>& tile, DecayRow<acc_t, kAdjointBlock>* decays, StateRow<acc_t>* states,
+                 const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state, const acc_t* checkpoint,
+                 int64_t checkpoint_row, int count) {
   Vec<acc_t> h[kStates];
   SSAMBA_LANES
   for (int n = 0; n < kStates; ++n) {
     h[n] = load_widened(checkpoint + n * checkpoint_row, count);
-    store(states + n * row, h[n]);
+    store(states->of[n], h[n]);
   }
   int t = tile.first;
   for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
-    const Vec<acc_t> delta = load(tile.delta + t * row);
-    const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
+    ++states;
+    GradientRow<acc_t>& token = tile.rows[t];
+    const Vec<acc_t> delta = load(token.delta), delta_u = load(token.delta_u);
     const acc_t *b = B + t * state, *c = C + t * state;
     Vec<acc_t> y{};
-    if constexpr (kWithY) y = load(tile.y + t * row);
-    states += kStates * row;
+    if constexpr (kWithY) y = load(token.y);
     SSAMBA_LANES
     for (int n = 0; n < kStates; ++n) {
-      const Vec<acc_t> a = exp2(delta * load(decay + n * row));
+      const Vec<acc_t> a = decay_of(decays[t], n, delta, decay);
+      if constexpr (!kDecaysFirst) store(decays[t].of[n], a);
       h[n] = a * h[n] + delta_u * b[n];
       if constexpr (kWithY) y += h[n] * c[n];
-      store(decays + n * row, a);
-      store(states + n * row, h[n]);
+      store(states->of[n], h[n]);
     }
-    if constexpr (kWithY) store(tile.y + t * row, y);
-    decays += kStates * row;
+    if constexpr (kWithY) store(token.y, y);
   }
 }
 
-// Walks the gradients of one tile back through the traces of kVectors vectors.
-template <typename acc_t, int kStates, int kVectors>
-void adjoint_tile(GradientTile<acc_t>* tiles, const acc_t* decay, int64_t vector_states, const acc_t* B, const acc_t* C,
-                  int64_t state, acc_t* g_memory, acc_t* dA_memory, acc_t* dBC, int64_t sums_row, Rows& rows_ahead) {
+// Walks the gradients of one tile back through its states. dB and dC go to `lanes`, or, once another vector's lie
+// there, are added to those and over lanes to `dBC`.
+template <typename acc_t, int kStates, bool kAdd, bool kSum>
+void adjoint_tile(Tile<GradientRow<acc_t>>& tile, const DecayRow<acc_t, kAdjointBlock>* decays,
+                  const StateRow<acc_t>* states, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
+                  acc_t* g_memory, acc_t* dA_memory, LaneRow<acc_t>* lanes, acc_t* dBC, int64_t sums_row,
+                  Rows& rows_ahead) {
   constexpr int64_t row = kLanes<acc_t>;
   Rows rows = rows_ahead;
-  Vec<acc_t> g[kVectors][kStates], dA[kVectors][kStates];
+  Vec<acc_t> g[kStates], dA[kStates];
   SSAMBA_LANES
-  for (int v = 0; v < kVectors; ++v) {
-    SSAMBA_LANES
-    for (int n = 0; n < kStates; ++n) {
-      g[v][n] = load(g_memory + v * vector_states + n * row);
-      dA[v][n] = load(dA_memory + v * vector_states + n * row);
-    }
+  for (int n = 0; n < kStates; ++n) {
+    g[n] = load(g_memory + n * row);
+    dA[n] = load(dA_memory + n * row);
   }
-  for (int i = tiles->tokens - 1; i >= 0; --i) {
-    const int t = tiles->first + i * tiles->step;
+  states += tile.tokens;
+  int t = tile.first + (tile.tokens - 1) * tile.step;
+  for (int i = tile.tokens; i > 0; --i, t -= tile.step) {
+    --states;
+    GradientRow<acc_t>& token = tile.rows[t];
     const acc_t *b = B + t * state, *c = C + t * state;
-    Vec<acc_t> dBC_t[2 * kStates];
     rows.fetch();
-    SSAMBA_LANES
-    for (int v = 0; v < kVectors; ++v) {
-      GradientTile<acc_t>& tile = tiles[v];
-      const Vec<acc_t> dy = load(tile.dy + t * row), delta = load(tile.delta + t * row);
-      const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
-      const acc_t *before = tile.states + i * kStates * row, *a = tile.decays + i * kStates * row;
-      Vec<acc_t> through_A = load(tile.through_A + t * row), through_B = load(tile.through_B + t * row);
-      SSAMBA_LANES
-      for (int n = 0; n < kStates; ++n) {
-        const Vec<acc_t> g_t = dy * c[n] + g[v][n], after = load(before + (kStates + n) * row);
-        if (v == 0) {
-          dBC_t[n] = g_t * delta_u;
-          dBC_t[kStates + n] = dy * after;
-        } else {
-          dBC_t[n] += g_t * delta_u;
-          dBC_t[kStates + n] += dy * after;
-        }
-        through_B += g_t * b[n];
-        g[v][n] = g_t * load(a + n * row);
-        const Vec<acc_t> w = g[v][n] * load(before + n * row);
-        dA[v][n] += w * delta;
-        through_A += w * load(decay + v * vector_states + n * row);
-      }
-      store(tile.through_A + t * row, through_A);
-      store(tile.through_B + t * row, through_B);
-    }
-    LaneSums<acc_t, 2 * kStates>::add(dBC_t, dBC + t * sums_row);
-  }
-  SSAMBA_LANES
-  for (int v = 0; v < kVectors; ++v) {
+    const Vec<acc_t> dy = load(token.dy), delta = load(token.delta), delta_u = load(token.delta_u);
+    Vec<acc_t> through_A = load(token.through_A), through_B = load(token.through_B), dBC_t[2 * kStates] = {};
     SSAMBA_LANES
     for (int n = 0; n < kStates; ++n) {
-      store(g_memory + v * vector_states + n * row, g[v][n]);
-      store(dA_memory + v * vector_states + n * row, dA[v][n]);
+      if constexpr (kAdd) {
+        dBC_t[n] = load(lanes[t].dB[n]);
+        dBC_t[kStates + n] = load(lanes[t].dC[n]);
+      }
+      const Vec<acc_t> g_t = dy * c[n] + g[n];
+      dBC_t[n] += g_t * delta_u;
+      dBC_t[kStates + n] += dy * load(states[1].of[n]);
+      if constexpr (!kSum) {
+        store(lanes[t].dB[n], dBC_t[n]);
+        store(lanes[t].dC[n], dBC_t[kStates + n]);
+      }
+      through_B += g_t * b[n];
+      g[n] = g_t * load(decays[t].of[n]);
+      const Vec<acc_t> w = g[n] * load(states->of[n]);
+      dA[n] += w * delta;
+      through_A += w * load(decay + n * row);
     }
+    store(token.through_A, through_A);
+    store(token.through_B, through_B);
+    if constexpr (kSum) LaneSums<acc_t, 2 * kStates>::add(dBC_t, dBC + t * sums_row);
+  }
+  SSAMBA_LANES
+  for (int n = 0; n < kStates; ++n) {
+    store(g_memory + n * row, g[n]);
+    store(dA_memory + n * row, dA[n]);
   }
   rows_ahead = rows;
 }
 
 // A tile's inputs, dout and the gate's part of it.
 template <typename in_t>
-void load_gradient_tile(GradientTile<Acc<in_t>>& tile, const ScanBackwardArgs& args, const Lane& lane, int64_t start,
-                        int64_t length) {
+void load_gradient_tile(Tile<GradientRow<Acc<in_t>>>& tile, const ScanBackwardArgs& args, const Lane& lane,
+                        int64_t start, int64_t length, const Acc<in_t>* steepest) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
-  load_tile<in_t, true>(tile, args, lane, start, length);
+  load_tile<in_t>(tile, args, lane, start, length, steepest);
+  using Row = GradientRow<acc_t>;
   const in_t* dout = at<in_t>(args.dout, lane, start) + lane.channel;
-  if (!args.z.data) {
-    for (int t = 0; t < tile.tokens; ++t) store(tile.dy + t * row, load_widened(dout + t * args.dout.time, lane.count));
-  } else {
-    const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
-    const in_t* z = at<in_t>(args.z, lane, start) + lane.channel;
-    for (int t = 0; t < tile.tokens; ++t) {
-      const Vec<acc_t> z_t = load_widened(z + t * args.z.time, lane.count), gate = sigmoid<acc_t>(z_t);
-      const Vec<acc_t> dout_t = load_widened(dout + t * args.dout.time, lane.count);
-      store(tile.dy + t * row, dout_t * (z_t * gate));
-      store(tile.gate_slope + t * row, dout_t * (gate * (acc_t(1) + z_t * (acc_t(1) - gate))));
-      store(tile.y + t * row, skip * load(tile.u + t * row));
-    }
-  }
-  __builtin_memset(tile.through_A, 0, sizeof tile.through_A);
-  __builtin_memset(tile.through_B, 0, sizeof tile.through_B);
+  const in_t* z = args.z.data ? at<in_t>(args.z, lane, start) + lane.channel : nullptr;
+  const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
+  for_together(tile.tokens, [&]<int kCount>(int64_t t, Together<kCount>) {
+    Row* rows = tile.rows + t;
+    const auto dout_t = load_tokens<kCount>(dout + t * args.dout.time, args.dout.time, lane.count);
+    const Vecs<acc_t, kCount> zero{};
+    store_field<kCount>(rows, &Row::through_A, zero);
+    store_field<kCount>(rows, &Row::through_B, zero);
+    if (!z) return store_field<kCount>(rows, &Row::dy, dout_t);
+    const auto z_t = load_tokens<kCount>(z + t * args.z.time, args.z.time, lane.count), gate = sigmoid(z_t);
+    store_field<kCount>(rows, &Row::dy, dout_t * (z_t * gate));
+    store_field<kCount>(rows, &Row::gate_slope, dout_t * (gate * (z_t * (acc_t(1) - gate) + acc_t(1))));
+    store_field<kCount>(rows, &Row::y, skip * load_field<kCount>(rows, &Row::u));
+  });
 }
 
 // Stores ddelta, du and dz of one tile and vector of channels, once all its states are walked.
 template <typename in_t>
 void finish_gradients(const ScanBackwardArgs& args, const Lane& lane, int64_t start, int64_t i,
-                      const GradientTile<Acc<in_t>>& tile, Workspace<Acc<in_t>>& work) {
+                      const Tile<GradientRow<Acc<in_t>>>& tile, Workspace<Acc<in_t>>& work) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
   const bool last_direction = lane.direction == args.directions - 1;
@@ -211,9 +223,10 @@ void finish_gradients(const ScanBackwardArgs& args, const Lane& lane, int64_t st
   const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
   Vec<acc_t> dD = load(work.dD + i * row), dbias = load(work.dbias + i * row);
   for (int t = 0; t < tile.tokens; ++t) {
-    const Vec<acc_t> dy = load(tile.dy + t * row), u = load(tile.u + t * row), g_B = load(tile.through_B + t * row);
-    const Vec<acc_t> ddelta = (load(tile.through_A + t * row) * kLn2<acc_t> + g_B * u) * load(tile.slope + t * row);
-    Vec<acc_t> du = g_B * load(tile.delta + t * row) + skip * dy;
+    const GradientRow<acc_t>& token = tile.rows[t];
+    const Vec<acc_t> dy = load(token.dy), u = load(token.u), g_B = load(token.through_B);
+    const Vec<acc_t> ddelta = (load(token.through_A) * kLn2<acc_t> + g_B * u) * load(token.slope);
+    Vec<acc_t> du = g_B * load(token.delta) + skip * dy;
     dD += dy * u;
     dbias += ddelta;
     store_narrowed(at<in_t>(args.ddelta, lane, start + t) + lane.channel, ddelta, lane.count);
@@ -228,13 +241,13 @@ void finish_gradients(const ScanBackwardArgs& args, const Lane& lane, int64_t st
   store(work.dbias + i * row, dbias);
   if (!args.z.data) return;
   for (int t = 0; t < tile.tokens; ++t) {
-    Vec<acc_t> y = load(tile.y + t * row);
+    Vec<acc_t> y = load(tile.rows[t].y);
     if (!last_direction) {
       store(work.y_clip + in_clip + t * row, y);
       continue;
     }
     if (lane.direction > 0) y += load(work.y_clip + in_clip + t * row);
-    store_narrowed(at<in_t>(args.dz, lane, start + t) + lane.channel, y * load(tile.gate_slope + t * row), lane.count);
+    store_narrowed(at<in_t>(args.dz, lane, start + t) + lane.channel, y * load(tile.rows[t].gate_slope), lane.count);
   }
 }
 
@@ -249,25 +262,25 @@ void differentiate_tile(const ScanBackwardArgs& args, const Split& split, int64_
   Lane lanes[kVectors];
   for (int v = 0; v < kVectors; ++v) {
     lanes[v] = block_lane<acc_t>(args, split, direction, i + v);
-    load_gradient_tile<in_t>(work.tiles[v], args, lanes[v], start, length);
+    load_gradient_tile<in_t>(work.tiles[v], args, lanes[v], start, length, work.steepest + (i + v) * row);
   }
   int64_t sums = 0;
   for_state_blocks<kAdjointBlock>(args.state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
-    const int64_t first = i * vector_states + n * row;
+    SSAMBA_LANES
     for (int v = 0; v < kVectors; ++v) {
-      const acc_t* checkpoint =
-          checkpoint_states<const acc_t>(args.checkpoints, args, lanes[v], start) + n * args.channels;
-      const acc_t* decay = work.decay + first + v * vector_states;
-      if (args.z.data)
-        replay_tile<acc_t, kStates, true>(work.tiles[v], decay, work.B + n, work.C + n, args.state, checkpoint,
-                                          args.channels, lanes[v].count);
-      else
-        replay_tile<acc_t, kStates, false>(work.tiles[v], decay, work.B + n, work.C + n, args.state, checkpoint,
-                                           args.channels, lanes[v].count);
+      const int64_t first = (i + v) * vector_states + n * row;
+      const acc_t *B = work.B + n, *C = work.C + n, *decay = work.decay + first;
+      const acc_t* checkpoint = checkpoint_states<const acc_t>(args.checkpoints, args, lanes[v], start);
+      prepare_decays<kStates>(work.tiles[v], decay, work.decays);
+      const auto replay = args.z.data ? replay_tile<acc_t, kStates, true> : replay_tile<acc_t, kStates, false>;
+      replay(work.tiles[v], work.decays, work.states, decay, B, C, args.state, checkpoint + n * args.channels,
+             args.channels, lanes[v].count);
+      const auto adjoint = kVectors == 1 ? adjoint_tile<acc_t, kStates, false, true>
+                           : v == 0      ? adjoint_tile<acc_t, kStates, false, false>
+                                         : adjoint_tile<acc_t, kStates, true, true>;
+      adjoint(work.tiles[v], work.decays, work.states, decay, B, C, args.state, work.g + first, work.dA + first,
+              work.first_dBC, work.dBC + sums, sums_row, rows);
     }
-    adjoint_tile<acc_t, kStates, kVectors>(work.tiles, work.decay + first, vector_states, work.B + n, work.C + n,
-                                           args.state, work.g + first, work.dA + first, work.dBC + sums, sums_row,
-                                           rows);
     sums += LaneSums<acc_t, 2 * kStates>::kSize;
   });
   for (int v = 0; v < kVectors; ++v) finish_gradients<in_t>(args, lanes[v], start, i + v, work.tiles[v], work);
@@ -310,7 +323,7 @@ void differentiate_direction(const ScanBackwardArgs& args, const Split& split, i
   __builtin_memset(work.dbias, 0, std::size_t(split.blocks * row) * sizeof(acc_t));
   for (int64_t i = 0; i < split.blocks; ++i) {
     const Lane lane = block_lane<acc_t>(args, split, direction, i);
-    load_decay(work.decay + i * states, args, lane);
+    load_decay(work.decay + i * states, work.steepest + i * row, args, lane);
     load_initial_state(work.g + i * states, args.dlast_state, args, lane);
   }
   const bool reverse = args.reverse[direction];

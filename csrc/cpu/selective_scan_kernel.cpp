@@ -22,8 +22,9 @@ using Rows = RowsAhead<kTensorsAhead>;
 // Walks one tile, updating the states (N, lanes), and leaves C_t . h_t + D u_t in y (tokens, lanes), or adds it to what
 // is there.
 template <typename acc_t, int kStates, bool kAdd>
-inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
-                      Vec<acc_t> skip, acc_t* h_memory, acc_t* y, Rows& rows_ahead) {
+inline void walk_tile(const Tile<TileRow<acc_t>>& tile, const DecayRow<acc_t, kStateBlock>* decays, const acc_t* decay,
+                      const acc_t* B, const acc_t* C, int64_t state, Vec<acc_t> skip, acc_t* h_memory, acc_t* y,
+                      Rows& rows_ahead) {
   constexpr int64_t row = kLanes<acc_t>;
   Rows rows = rows_ahead;
   Vec<acc_t> h[kStates];
@@ -31,17 +32,16 @@ inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* 
   for (int n = 0; n < kStates; ++n) h[n] = load(h_memory + n * row);
   int t = tile.first;
   for (int i = 0; i < tile.tokens; ++i, t += tile.step) {
-    const Vec<acc_t> delta = load(tile.delta + t * row);
-    const Vec<acc_t> delta_u = load(tile.delta_u + t * row);
+    const TileRow<acc_t>& token = tile.rows[t];
+    const Vec<acc_t> delta = load(token.delta), delta_u = load(token.delta_u);
     const acc_t* b = B + t * state;
     const acc_t* c = C + t * state;
-    Vec<acc_t> sum[2] = {skip * load(tile.u + t * row), {}};
+    Vec<acc_t> sum[2] = {skip * load(token.u), {}};
     if constexpr (kAdd) sum[1] = load(y + t * row);
     rows.fetch();
     SSAMBA_LANES
     for (int n = 0; n < kStates; ++n) {
-      const Vec<acc_t> decayed = exp2(delta * load(decay + n * row)) * h[n];
-      h[n] = delta_u * b[n] + decayed;
+      h[n] = delta_u * b[n] + decay_of(decays[t], n, delta, decay) * h[n];
       sum[n & 1] += h[n] * c[n];
     }
     store(y + t * row, sum[0] + sum[1]);
@@ -53,15 +53,14 @@ inline void walk_tile(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* 
 
 // Walks all states of a tile; `add` as in walk_tile.
 template <typename acc_t>
-inline void walk_states(const Tile<acc_t>& tile, const acc_t* decay, const acc_t* B, const acc_t* C, int64_t state,
-                        Vec<acc_t> skip, acc_t* h, acc_t* y, bool add, Rows& rows) {
+inline void walk_states(const Tile<TileRow<acc_t>>& tile, DecayRow<acc_t, kStateBlock>* decays, const acc_t* decay,
+                        const acc_t* B, const acc_t* C, int64_t state, Vec<acc_t> skip, acc_t* h, acc_t* y, bool add,
+                        Rows& rows) {
   for_state_blocks<kStateBlock>(state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
     const int64_t first = n * kLanes<acc_t>;
-    if (add || n > 0)
-      walk_tile<acc_t, kStates, true>(tile, decay + first, B + n, C + n, state, n == 0 ? skip : Vec<acc_t>{}, h + first,
-                                      y, rows);
-    else
-      walk_tile<acc_t, kStates, false>(tile, decay + first, B + n, C + n, state, skip, h + first, y, rows);
+    prepare_decays<kStates>(tile, decay + first, decays);
+    const auto walk = add || n > 0 ? walk_tile<acc_t, kStates, true> : walk_tile<acc_t, kStates, false>;
+    walk(tile, decays, decay + first, B + n, C + n, state, n == 0 ? skip : Vec<acc_t>{}, h + first, y, rows);
   });
 }
 
@@ -78,29 +77,32 @@ void store_checkpoint(const ScanForwardArgs& args, const Lane& lane, int64_t sta
 // follows a store with the same address bits within a page waits for it, and tensors tend to begin at the same place in
 // a page.
 template <typename in_t>
-void finish_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, const Tile<Acc<in_t>>& tile,
+void finish_tile(const ScanForwardArgs& args, const Lane& lane, int64_t start, const Tile<TileRow<Acc<in_t>>>& tile,
                  Acc<in_t>* y) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
   in_t* out = at<in_t>(args.out, lane, start) + lane.channel;
-  if (args.add)
-    for (int i = 0, t = tile.first; i < tile.tokens; ++i, t += tile.step)
-      store(y + t * row, load(y + t * row) + load_widened(out + t * args.out.time, lane.count));
-  if (args.z.data) {
-    const in_t* z = at<in_t>(args.z, lane, start) + lane.channel;
-    for (int i = 0, t = tile.first; i < tile.tokens; ++i, t += tile.step) {
-      const Vec<acc_t> z_t = load_widened(z + t * args.z.time, lane.count);
-      store(y + t * row, load(y + t * row) * z_t * sigmoid<acc_t>(z_t));
-    }
-  }
-  for (int i = 0, t = tile.first; i < tile.tokens; ++i, t += tile.step)
-    store_narrowed(out + t * args.out.time, load(y + t * row), lane.count);
+  const in_t* z = args.z.data ? at<in_t>(args.z, lane, start) + lane.channel : nullptr;
+  const int64_t out_stride = args.out.time, z_stride = args.z.time;
+  dispatch_count<acc_t>(lane.count, [&](auto count) {
+    if (args.add)
+      for (int t = 0; t < tile.tokens; ++t)
+        store(y + t * row, load(y + t * row) + load_widened(out + t * out_stride, count));
+    if (z)
+      for_together(tile.tokens, [&]<int kCount>(int64_t t, Together<kCount>) {
+        const auto z_t = load_tokens<kCount>(z + t * z_stride, z_stride, count);
+        store_vectors<kCount>(y + t * row, load_vectors<kCount>(y + t * row) * z_t * sigmoid(z_t));
+      });
+    for (int t = 0; t < tile.tokens; ++t) store_narrowed(out + t * out_stride, load(y + t * row), count);
+  });
 }
 
 template <typename acc_t>
 struct Workspace {
-  Tile<acc_t> tile;
+  Tile<TileRow<acc_t>> tile;
+  alignas(64) DecayRow<acc_t, kStateBlock> decays[kDecaysFirst ? kTileTokens : 1];
   acc_t *decay, *h;     // (blocks, N, lanes)
+  acc_t* steepest;      // (blocks, lanes)
   acc_t* delta_weight;  // (blocks, r, lanes), or null
   acc_t *B, *C;         // (tokens, N)
   acc_t* y;             // (blocks, L, lanes) between two directions, or one tile
@@ -112,14 +114,14 @@ void scan_tile(const ScanForwardArgs& args, const Lane& lane, int64_t block, int
                Workspace<Acc<in_t>>& work, Acc<in_t>* y, Rows& rows) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
-  Tile<acc_t>& tile = work.tile;
+  Tile<TileRow<acc_t>>& tile = work.tile;
   acc_t* h = work.h + block * args.state * row;
   store_checkpoint(args, lane, start, h);
-  load_tile<in_t, false>(tile, args, lane, start, length,
-                         work.delta_weight ? work.delta_weight + block * args.rank * row : nullptr);
+  load_tile<in_t>(tile, args, lane, start, length, work.steepest + block * row,
+                  work.delta_weight ? work.delta_weight + block * args.rank * row : nullptr);
   const Vec<acc_t> skip = channel_values<acc_t>(args.D, args, lane);
   const acc_t* decay = work.decay + block * args.state * row;
-  walk_states(tile, decay, work.B, work.C, args.state, skip, h, y, lane.direction > 0, rows);
+  walk_states(tile, work.decays, decay, work.B, work.C, args.state, skip, h, y, lane.direction > 0, rows);
   if (lane.direction == args.directions - 1) finish_tile<in_t>(args, lane, start, tile, y);
 }
 
@@ -131,7 +133,7 @@ void scan_direction(const ScanForwardArgs& args, const Split& split, int64_t dir
   const int64_t states = args.state * row;
   for (int64_t i = 0; i < split.blocks; ++i) {
     const Lane lane = block_lane<acc_t>(args, split, direction, i);
-    load_decay(work.decay + i * states, args, lane);
+    load_decay(work.decay + i * states, work.steepest + i * row, args, lane);
     load_initial_state(work.h + i * states, args.initial_state, args, lane);
     if (work.delta_weight) load_delta_weight(work.delta_weight + i * args.rank * row, args, lane);
   }
@@ -162,10 +164,12 @@ void scan_items(const ScanForwardArgs& args, int64_t begin, int64_t end) {
   using acc_t = Acc<in_t>;
   constexpr int64_t row = kLanes<acc_t>;
   const int64_t blocks = split_blocks<acc_t>(args), y_tokens = args.directions > 1 ? blocks * args.length : kTileTokens;
-  Scratch<acc_t> scratch(y_tokens * row + 2 * (blocks * row + kTileTokens) * args.state + blocks * row * args.rank);
+  Scratch<acc_t> scratch(y_tokens * row + 2 * (blocks * row + kTileTokens) * args.state +
+                         blocks * row * (args.rank + 1));
   Workspace<acc_t> work;
   work.decay = scratch.take(blocks * args.state * row);
   work.h = scratch.take(blocks * args.state * row);
+  work.steepest = scratch.take(blocks * row);
   work.delta_weight = args.rank > 0 ? scratch.take(blocks * args.rank * row) : nullptr;
   work.B = scratch.take(kTileTokens * args.state);
   work.C = scratch.take(kTileTokens * args.state);

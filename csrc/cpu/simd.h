@@ -11,7 +11,7 @@
 #include "../dtype.h"
 #include "../logarithms.h"
 
-#if defined(__AVX512F__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -102,6 +102,17 @@ inline float widen(Bfloat16 x) {
   return f;
 }
 
+// The elements of one vector: all of its lanes, known when compiling, or the few that are left at the end of a row.
+template <typename acc_t>
+struct AllLanes {
+  constexpr operator int() const { return kLanes<acc_t>; }
+};
+template <typename acc_t, typename Body>
+inline void dispatch_count(int count, Body body) {
+  if (count == kLanes<acc_t>) return body(AllLanes<acc_t>{});
+  body(count);
+}
+
 // The first `count` elements of a vector, which may be all of them; the lanes behind them are zero.
 template <typename V, typename T>
 inline V load_first(const T* p, int count) {
@@ -179,31 +190,161 @@ inline T horizontal_sum(Vec<T> v) {
   return sum;
 }
 
-// 2^x for float: 2^floor(x) times a degree-5 minimax polynomial (relative error 9e-8, exact at both ends).
-inline Vec<float> exp2(Vec<float> x) {
+// What the vector extension has no operator for, by the level's own instruction for floats where there is one.
 #if defined(__AVX512F__)
-  const Vec<float> f = Vec<float>(_mm512_reduce_ps(__m512(x), 0x09));  // x - floor(x)
-#else
-  // Beyond these bounds 2^x is no normal float. Written so that a NaN passes through.
-  x = x < -126.0f ? broadcast(-126.0f) : x;
-  x = x > 128.0f ? broadcast(128.0f) : x;  // 2^128 comes out as infinity
-  using Int = VecLike<int32_t, float>;
-  Int whole = __builtin_convertvector(x, Int);
-  whole += x < __builtin_convertvector(whole, Vec<float>);  // truncation to floor: a true lane is -1
-  const Vec<float> f = x - __builtin_convertvector(whole, Vec<float>);
+#define SSAMBA_PS(name, ...) Vec<float>(_mm512_##name##_ps(__VA_ARGS__))
+#elif defined(__AVX2__)
+#define SSAMBA_PS(name, ...) Vec<float>(_mm256_##name##_ps(__VA_ARGS__))
+#elif defined(__x86_64__)
+#define SSAMBA_PS(name, ...) Vec<float>(_mm_##name##_ps(__VA_ARGS__))
 #endif
-  Vec<float> p = broadcast(1.879318801e-3f);
-  p = p * f + 8.990994705e-3f;
-  p = p * f + 5.581867630e-2f;
-  p = p * f + 2.401592713e-1f;
-  p = p * f + 6.931517388e-1f;
-  p = p * f + 1.0f;
-#if defined(__AVX512F__)
-  return Vec<float>(_mm512_scalef_ps(__m512(p), __m512(x)));
+
+// a b + c, rounded once where the level can.
+inline Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) {
+#if defined(__FMA__)
+  return SSAMBA_PS(fmadd, a, b, c);
 #else
-  return x == x ? Vec<float>(Int(p) + (whole << 23)) : x;
+  return a * b + c;
 #endif
 }
+
+// The larger of x and `bound`, or the smaller; a NaN stays.
+template <typename T>
+inline Vec<T> at_least(Vec<T> x, T bound) {
+#if defined(SSAMBA_PS)
+  if constexpr (sizeof(T) == sizeof(float)) return SSAMBA_PS(max, broadcast(bound), x);
+#endif
+  return x < bound ? broadcast(bound) : x;
+}
+template <typename T>
+inline Vec<T> at_most(Vec<T> x, T bound) {
+#if defined(SSAMBA_PS)
+  if constexpr (sizeof(T) == sizeof(float)) return SSAMBA_PS(min, broadcast(bound), x);
+#endif
+  return x > bound ? broadcast(bound) : x;
+}
+
+template <typename T>
+inline Vec<T> magnitude(Vec<T> x) {
+  if constexpr (sizeof(T) == sizeof(float)) return Vec<T>(VecLike<uint32_t, T>(x) & 0x7fffffffu);
+  return x < T(0) ? -x : x;
+}
+
+// Whether all lanes of what a comparison of vectors of T gives are true.
+template <typename T, typename Mask>
+inline bool all_lanes(Mask mask) {
+  bool all = true;
+  for (int i = 0; i < kLanes<T>; ++i) all &= mask[i] != 0;
+  return all;
+}
+
+// Some vectors that go through the same steps together: a function of one is a chain in which each step waits for the
+// one before, and a processor looks ahead over a few such chains only.
+template <typename T, int kCount>
+struct Vecs {
+  Vec<T> at[kCount];
+
+  // Step by step: `step` is one operation.
+  template <typename Step>
+  Vecs each(Step step) const {
+    Vecs y;
+    SSAMBA_LANES
+    for (int i = 0; i < kCount; ++i) y.at[i] = step(at[i]);
+    return y;
+  }
+  template <typename Step>
+  Vecs each(const Vecs& other, Step step) const {
+    Vecs y;
+    SSAMBA_LANES
+    for (int i = 0; i < kCount; ++i) y.at[i] = step(at[i], other.at[i]);
+    return y;
+  }
+
+  friend Vecs operator+(const Vecs& a, const Vecs& b) {
+    return a.each(b, [](Vec<T> x, Vec<T> y) { return x + y; });
+  }
+  friend Vecs operator-(const Vecs& a, const Vecs& b) {
+    return a.each(b, [](Vec<T> x, Vec<T> y) { return x - y; });
+  }
+  friend Vecs operator*(const Vecs& a, const Vecs& b) {
+    return a.each(b, [](Vec<T> x, Vec<T> y) { return x * y; });
+  }
+  friend Vecs operator/(const Vecs& a, const Vecs& b) {
+    return a.each(b, [](Vec<T> x, Vec<T> y) { return x / y; });
+  }
+  friend Vecs operator+(const Vecs& a, T b) {
+    return a.each([b](Vec<T> x) { return x + b; });
+  }
+  friend Vecs operator-(const Vecs& a, T b) {
+    return a.each([b](Vec<T> x) { return x - b; });
+  }
+  friend Vecs operator*(const Vecs& a, T b) {
+    return a.each([b](Vec<T> x) { return x * b; });
+  }
+  friend Vecs operator*(T a, const Vecs& b) { return b * a; }
+  friend Vecs operator*(Vec<T> a, const Vecs& b) {
+    return b.each([a](Vec<T> x) { return a * x; });
+  }
+  friend Vecs operator-(T a, const Vecs& b) {
+    return b.each([a](Vec<T> x) { return a - x; });
+  }
+  friend Vecs operator/(T a, const Vecs& b) {
+    return b.each([a](Vec<T> x) { return a / x; });
+  }
+};
+
+// Calls body(i, Together<n>{}) for i up to `count`, several at once as long as several are left: see Vecs.
+template <int>
+struct Together {};
+template <typename Body>
+inline void for_together(int64_t count, Body body) {
+  constexpr int kTogether = 4;
+  int64_t i = 0;
+  for (; i + kTogether <= count; i += kTogether) body(i, Together<kTogether>{});
+  for (; i < count; ++i) body(i, Together<1>{});
+}
+
+// 2^f for |f| <= 1/2: a degree-5 minimax polynomial (relative error 9e-8, exact at 0).
+template <int kCount>
+inline Vecs<float, kCount> exp2_of_fraction(const Vecs<float, kCount>& f) {
+  auto p = 1.326465281e-3f * f + 9.671511129e-3f;
+  p = p * f + 5.550733954e-2f;
+  p = p * f + 2.402224243e-1f;
+  p = p * f + 6.931470037e-1f;
+  return p * f + 1.0f;
+}
+
+#if defined(__AVX512F__)
+
+template <int kCount>
+inline Vecs<float, kCount> exp2(const Vecs<float, kCount>& x) {
+  const auto f = x.each([](Vec<float> v) { return SSAMBA_PS(reduce, v, 0x08); });  // x - round(x)
+  return exp2_of_fraction(f).each(x - f, [](Vec<float> p, Vec<float> k) { return SSAMBA_PS(scalef, p, k); });
+}
+
+#else
+
+// Adding it leaves the nearest integer in the low bits.
+constexpr float kRoundMagic = 12582912.0f;  // 1.5 * 2^23
+
+// 2^(f + k), k as the low bits of `rounded`, for a result that is a normal float.
+template <int kCount>
+inline Vecs<float, kCount> exp2_of_parts(const Vecs<float, kCount>& f, const Vecs<float, kCount>& rounded) {
+  using Int = VecLike<int32_t, float>;
+  return exp2_of_fraction(f).each(rounded,
+                                  [](Vec<float> p, Vec<float> k) { return Vec<float>(Int(p) + (Int(k) << 23)); });
+}
+
+// 2^x. Beyond the bounds it is no normal float: 2^-126 stands for what is smaller, and 2^128 comes out as infinity.
+template <int kCount>
+inline Vecs<float, kCount> exp2(const Vecs<float, kCount>& x) {
+  const auto bounded = x.each([](Vec<float> v) { return at_most(at_least(v, -126.0f), 128.0f); });
+  const auto rounded = bounded + kRoundMagic;
+  const auto y = exp2_of_parts(bounded - (rounded - kRoundMagic), rounded);
+  return x.each(y, [](Vec<float> v, Vec<float> w) { return v == v ? w : v; });  // a NaN passes
+}
+
+#endif
 
 // 2^x for double, to rounding: Taylor series of 2^f on [-1/2, 1/2].
 inline Vec<double> exp2(Vec<double> x) {
@@ -219,32 +360,81 @@ inline Vec<double> exp2(Vec<double> x) {
   return x == x ? Vec<double>(Int(p) + whole) : x;
 }
 
+template <int kCount>
+inline Vecs<double, kCount> exp2(const Vecs<double, kCount>& x) {
+  return x.each([](Vec<double> v) { return exp2(v); });
+}
+
+// Whether 2^(a b) is cheaper where |a b| is known to stay below kExp2Bound.
 template <typename T>
-inline Vec<T> exp(Vec<T> x) {
+constexpr bool kBoundsCost = false;
+constexpr float kExp2Bound = 126;
+
+// 2^(a b), of vectors b; the same bits whether bounded or not.
+template <bool kBounded, typename T, int kCount>
+inline Vecs<T, kCount> exp2_product(Vec<T> a, const Vecs<T, kCount>& b) {
+  return exp2(a * b);
+}
+
+#if !defined(__AVX512F__)
+template <>
+constexpr bool kBoundsCost<float> = true;
+
+template <bool kBounded, int kCount>
+inline Vecs<float, kCount> exp2_product(Vec<float> a, const Vecs<float, kCount>& b) {
+  const auto rounded = b.each([a](Vec<float> v) { return fused(a, v, broadcast(kRoundMagic)); });
+  const auto k = rounded - kRoundMagic;
+  const auto y = exp2_of_parts(b.each(k, [a](Vec<float> v, Vec<float> w) { return fused(a, v, -w); }), rounded);
+  if constexpr (kBounded) return y;
+  return y.each(a * b, [](Vec<float> w, Vec<float> x) {
+    w = x < -126.0f ? broadcast(0x1p-126f) : w;
+    w = x >= 128.0f ? broadcast(__builtin_inff()) : w;
+    return x == x ? w : x;
+  });
+}
+#endif
+
+template <typename T, int kCount>
+inline Vecs<T, kCount> sigmoid(const Vecs<T, kCount>& x) {
+  return T(1) / (exp2(x * -kLog2E<T>) + T(1));
+}
+
+template <int kCount>
+inline Vecs<double, kCount> log1p_unit(const Vecs<double, kCount>& e) {
+  return e.each([](Vec<double> v) {
+    for (int i = 0; i < kLanes<double>; ++i) v[i] = __builtin_log1p(v[i]);
+    return v;
+  });
+}
+
+// exp(x) for x <= 0; of a NaN whatever comes.
+template <typename T, int kCount>
+inline Vecs<T, kCount> exp_of_negative(const Vecs<T, kCount>& x) {
   return exp2(x * kLog2E<T>);
 }
-
-template <typename T>
-inline Vec<T> sigmoid(Vec<T> x) {
-  return T(1) / (T(1) + exp<T>(-x));
+#if !defined(__AVX512F__)
+template <int kCount>
+inline Vecs<float, kCount> exp_of_negative(const Vecs<float, kCount>& x) {
+  const auto product = x.each([](Vec<float> v) { return at_least(v * kLog2E<float>, -126.0f); });
+  const auto rounded = product + kRoundMagic;
+  return exp2_of_parts(product - (rounded - kRoundMagic), rounded);
 }
-
-inline Vec<double> log1p_unit(Vec<double> e) {
-  for (int i = 0; i < kLanes<double>; ++i) e[i] = __builtin_log1p(e[i]);
-  return e;
-}
+#endif
 
 // log(1 + exp(x)), the identity above 20 as in torch: in float32 that is what the sum rounds to. Its slope, if asked
 // for, is the sigmoid.
-template <typename T>
-inline Vec<T> softplus(Vec<T> x, Vec<T>* slope = nullptr) {
-  const Vec<T> positive = x < T(0) ? Vec<T>{} : x;  // a NaN stays
-  const Vec<T> e = exp<T>(x - positive - positive);
-  const Vec<T> y = positive + log1p_unit(e);
-  if (slope) *slope = (x < T(0) ? e : broadcast(T(1))) / (T(1) + e);
+template <typename T, int kCount>
+inline Vecs<T, kCount> softplus(const Vecs<T, kCount>& x, Vecs<T, kCount>* slope = nullptr) {
+  const auto e = exp_of_negative(x.each([](Vec<T> v) { return -magnitude<T>(v); }));
+  if (slope) {
+    const auto rising = x.each(e, [](Vec<T> v, Vec<T> w) { return v < T(0) ? w : broadcast(T(1)); }) / (e + T(1));
+    *slope = x.each(rising, [](Vec<T> v, Vec<T> w) { return v == v ? w : v; });
+    if constexpr (sizeof(T) == sizeof(double))
+      *slope = x.each(*slope, [](Vec<T> v, Vec<T> w) { return v > T(20) ? broadcast(T(1)) : w; });
+  }
+  const auto y = x.each([](Vec<T> v) { return at_least(v, T(0)); }) + log1p_unit(e);  // a NaN stays
   if constexpr (sizeof(T) == sizeof(float)) return y;
-  if (slope) *slope = x > T(20) ? broadcast(T(1)) : *slope;
-  return x > T(20) ? x : y;
+  return x.each(y, [](Vec<T> v, Vec<T> w) { return v > T(20) ? v : w; });
 }
 
 }  // namespace
