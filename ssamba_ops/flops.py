@@ -51,6 +51,31 @@ def scan_part(y: Shape, state: Shape, u: Shape, dt: Shape, dt_weight: Shape, A: 
     return _scan(u, A) + 2 * prod(u) * dt_weight[-1]  # with the product that makes the step sizes
 
 
+@register_flop_formula(ops.packed_linear)
+def packed_linear(x: Shape, weight: Shape, bias: Shape | None, outputs: int, *_: Any, **__: Any) -> int:
+    return 2 * prod(x) * outputs
+
+
+@register_flop_formula(ops.bi_mixer)
+def bi_mixer(
+    s: Shape,
+    x: Shape,
+    in_proj: Shape,
+    in_bias: Shape | None,
+    conv: Shape,
+    conv_bias: Shape,
+    x_proj: Shape,
+    dt_proj: Shape,
+    dt_bias: Shape,
+    A: Shape,
+    *_: Any,
+    **__: Any,
+) -> int:
+    tokens, inner = prod(x[:-1]), A[1]
+    products = 2 * x[-1] * inner + 2 * inner * (dt_proj[-1] + 2 * A[-1]) + 2 * dt_proj[-1] * inner + inner * x[-1]
+    return tokens * (2 * products + 2 * prod(conv)) + _scan((2, tokens, inner), A)
+
+
 @register_flop_formula([ops.causal_conv1d, ops.bi_conv1d])
 def conv1d(x: Shape, weight: Shape, *_: Any, **__: Any) -> int:
     return _taps(x, weight)

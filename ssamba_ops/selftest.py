@@ -60,7 +60,8 @@ def run_on(device: torch.device, name: str | None = None) -> list[Check]:
     try:
         with torch.autograd.set_multithreading_enabled(False):  # gradients of a GPU stay in this thread
             checks = [_check(op, name, partial(_error, op, device)) for op in _cases()]
-            return [*checks, _check("sample_patch_mask", name, partial(_mask_error, device))]
+            checks.append(_check("sample_patch_mask", name, partial(_mask_error, device)))
+            return [*checks, _check("packed_linear", name, _product_error)] if device == CPU else checks
     finally:
         _thread.running = False
 
@@ -76,6 +77,15 @@ def _mask_error(device: torch.device) -> float:
     arguments = (4, 8, 16, 50, 3, 5, 7)
     mask = ssamba_ops.sample_patch_mask(*arguments, device=device).cpu()
     return 0.0 if torch.equal(mask, reference.sample_patch_mask(*arguments)) else float("inf")
+
+
+@torch.no_grad()
+def _product_error() -> float:
+    """Of an op of the CPU alone."""
+    x, weight = _cases()["patch_mask"][0], torch.randn(45, 37, generator=torch.Generator().manual_seed(1))
+    expected = x.double() @ weight.double().mT
+    error = ssamba_ops.packed_linear(x, ssamba_ops.pack_matrix(weight), None, len(weight)) - expected
+    return (error.abs().max() / expected.abs().max()).item()
 
 
 @cache

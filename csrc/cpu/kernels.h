@@ -4,6 +4,7 @@
 
 #include "../causal_conv1d.h"
 #include "../patch_mask.h"
+#include "../product.h"
 #include "../selective_scan.h"
 #include "isa.h"
 
@@ -26,6 +27,10 @@ template <Isa>
 void launch_patch_mask(const PatchMaskForwardArgs& args, int64_t begin, int64_t end);
 template <Isa>
 void launch_patch_mask_backward(const PatchMaskBackwardArgs& args, int64_t begin, int64_t end);
+
+// The rows [begin, end).
+template <Isa>
+void launch_product(const ProductArgs& args, int64_t begin, int64_t end);
 
 // Adds `count` rows of `size` accumulators, in order.
 template <Isa>

@@ -192,7 +192,6 @@ template <typename in_t>
 void load_gradient_tile(Tile<GradientRow<Acc<in_t>>>& tile, const ScanBackwardArgs& args, const Lane& lane,
                         int64_t start, int64_t length, const Acc<in_t>* steepest) {
   using acc_t = Acc<in_t>;
-  constexpr int64_t row = kLanes<acc_t>;
   load_tile<in_t>(tile, args, lane, start, length, steepest);
   using Row = GradientRow<acc_t>;
   const in_t* dout = at<in_t>(args.dout, lane, start) + lane.channel;

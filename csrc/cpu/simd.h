@@ -387,7 +387,7 @@ inline Vecs<float, kCount> exp2_product(Vec<float> a, const Vecs<float, kCount>&
   const auto y = exp2_of_parts(b.each(k, [a](Vec<float> v, Vec<float> w) { return fused(a, v, -w); }), rounded);
   if constexpr (kBounded) return y;
   return y.each(a * b, [](Vec<float> w, Vec<float> x) {
-    w = x < -126.0f ? broadcast(0x1p-126f) : w;
+    w = x < -126.0f ? Vec<float>{} : w;
     w = x >= 128.0f ? broadcast(__builtin_inff()) : w;
     return x == x ? w : x;
   });

@@ -32,7 +32,8 @@ def test_strided_input_and_weight(noise):
 
 
 @torch.no_grad()
-def test_without_onednn(noise, monkeypatch):
-    monkeypatch.setattr("ssamba.inference.products._onednn_packs", lambda: False)
-    x, weight = noise(5, 20), noise(7, 20, seed=1)
-    assert torch.equal(Product(weight)(x), F.linear(x, weight))
+def test_a_shared_matrix_stays_where_it_is(noise):
+    x, weight = noise(5, 20), noise(7, 20, seed=1).share_memory_()
+    product = Product(weight)
+    assert product.weight is weight
+    assert torch.equal(product(x), F.linear(x, weight))

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import ssamba_ops
 from conv_cases import conv_inputs
+from mixer_cases import mixer_inputs, packed
 from scan_cases import as_leaves, scan_inputs
 
 pytestmark = pytest.mark.host
@@ -58,6 +59,16 @@ def test_scan_part_counts_the_product_of_its_step_sizes():
     part |= {"y": torch.empty(B, L, D), "state": torch.zeros(B, D, N)}
     part |= {"dt": torch.ones(B, L, rank), "dt_weight": torch.ones(D, rank)}
     assert count(ssamba_ops.scan_part, part) == SCAN + 2 * B * L * D * rank
+
+
+def test_a_mixer_counts_its_products_convolutions_and_scans():
+    width, rank = 6, 5
+    products = 2 * width * D + 2 * D * (rank + 2 * N) + 2 * rank * D + D * width
+    with torch.no_grad():
+        given = packed(mixer_inputs((B, L, width, D, N, rank, W)))
+        assert count(ssamba_ops.bi_mixer, given) == 2 * SCAN + 2 * CONV + 2 * B * L * products
+        x, weight = torch.ones(B, L, D), ssamba_ops.pack_matrix(torch.ones(7, D))
+        assert count(ssamba_ops.packed_linear, {"x": x, "weight": weight, "bias": None, "outputs": 7}) == 14 * B * L * D
 
 
 def test_every_op_has_a_count():

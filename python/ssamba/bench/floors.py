@@ -42,10 +42,7 @@ def scan_floor_ns(state: int) -> float:
 
 
 def product_rate(width: int, dtype: torch.dtype) -> float:
-    """Multiply-adds a second of the largest matrix product of a layer, on all threads, by torch's `linear`.
-
-    `products.Product` can be an eighth faster, so an encoder in float32 could come below the floor made of this.
-    """
+    """Multiply-adds a second of the largest matrix product of a layer, on all threads, by torch's `linear`."""
     x, weight = torch.randn(1024, width).to(dtype), torch.randn(4 * width, width).to(dtype)
     with torch.inference_mode():
         return x.numel() * len(weight) / _best_of(lambda: F.linear(x, weight))

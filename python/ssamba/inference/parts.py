@@ -1,6 +1,7 @@
 """Inference on a CPU, over parts of the clips: the numbers of `mixing` in memory that every layer uses again.
 
-Shapes as in `mixing`; B here are the clips taken together.
+Clips of one part go through a mixer by one op where its matrices are packed. Shapes as in `mixing`; B here are the
+clips taken together.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssamba_ops import causal_conv1d, scan_part
+from ssamba_ops import bi_mixer, causal_conv1d, pack_matrix, scan_part
 
 from ..encoder.packing import Direction, MixerTensors
 from .memory import keep_a_little_freed_memory
+from .products import Product, is_packed
 
 Multiply = Callable[[Tensor], Tensor]  # (…, K) → (…, N)
 
@@ -49,6 +51,7 @@ class PartMixer(NamedTuple):
     out: Multiply
     directions: tuple[PartDirection, PartDirection]  # forward in time first
     dtype: torch.dtype  # of products
+    whole: dict[str, Tensor | None] | None = None  # what `bi_mixer` takes: the tensors that the others are parts of
 
 
 def part_mixer(
@@ -67,6 +70,34 @@ def part_mixer(
     x_in, z_in = map(multiply, tensors.in_proj.chunk(2), biases)
     forward, backward = map(direction, tensors.directions)
     return PartMixer(x_in, z_in, multiply(tensors.out_proj, None), (forward, backward), product)
+
+
+def packed_mixer(tensors: MixerTensors) -> PartMixer | None:
+    """A mixer whose matrices are packed, each of them once; None if one is not to be (see `products.is_packed`)."""
+    matrices = (tensors.in_proj, tensors.out_proj, *(one.x_proj for one in tensors.directions))
+    if not all(isinstance(matrix, Tensor) and is_packed(matrix) for matrix in matrices):
+        return None
+    ins = tensors.in_proj.chunk(2)
+    whole = {
+        "in_proj": torch.stack([pack_matrix(weight) for weight in ins]),
+        "in_bias": None if tensors.in_bias is None else tensors.in_bias.unflatten(0, (2, -1)),
+        "x_proj": torch.stack([pack_matrix(one.x_proj) for one in tensors.directions]),
+        "out_proj": pack_matrix(tensors.out_proj),
+    }
+    biases = (None, None) if tensors.in_bias is None else whole["in_bias"].unbind()
+    for name in PartDirection._fields:
+        if name != "x_proj":
+            whole[name] = torch.stack([getattr(one, name).to(torch.float32) for one in tensors.directions])
+    x_in, z_in = map(Product, ins, biases, whole["in_proj"])
+    directions = tuple(
+        PartDirection(
+            **{name: whole[name][r] for name in PartDirection._fields if name != "x_proj"},
+            x_proj=Product(one.x_proj, None, whole["x_proj"][r]),
+        )
+        for r, one in enumerate(tensors.directions)
+    )
+    out = Product(tensors.out_proj, None, whole["out_proj"])
+    return PartMixer(x_in, z_in, out, directions, torch.float32, whole)
 
 
 def cut(length: int, rows: int, shortest: int = 1) -> list[slice]:
@@ -102,19 +133,37 @@ def run(
     groups = cut(batch, length)
     most, like = max(clips.stop - clips.start for clips in groups), next(iter(steps)).mixer
     inner, taps = like.directions[0].conv.shape
-    memory = [last.new_empty(most, length, size, dtype=like.dtype) for size in (width, inner, inner)]
+    parts = cut(length, most, shortest=2 * taps)
+    memory = None
+    if len(parts) > 1 or like.whole is None:
+        memory = [last.new_empty(most, length, size, dtype=like.dtype) for size in (width, inner, inner)]
     for clips in groups:
-        count = clips.stop - clips.start
-        some = _Clips(
-            last[clips],
-            *(array[:count] for array in memory),
-            parts=cut(length, count, shortest=2 * taps),
-            lengths=None if lengths is None else lengths[clips],
-        )
+        count, valid = clips.stop - clips.start, None if lengths is None else lengths[clips]
+        if memory is None:
+            some = _ShortClips(last[clips], valid)
+        else:
+            some = _Clips(last[clips], *(array[:count] for array in memory), parts=parts, lengths=valid)
         for index in some.take(steps):
             if index in states:
                 states[index][clips] = some.s
     return last, states
+
+
+@dataclass
+class _ShortClips:
+    """A few clips, (B, L, D), on their way through the layers whole."""
+
+    s: Tensor  # (B, L, D), the state
+    lengths: Tensor | None  # (B,)
+
+    def take(self, steps: Iterable[Step]) -> Iterator[int]:
+        """As `_Clips.take`."""
+        read = self.s
+        for index, step in enumerate(steps):
+            if step.normalise:
+                read = step.normalise(self.s)
+            bi_mixer(self.s, read, **step.mixer.whole, times=step.times, lengths=self.lengths)
+            yield index
 
 
 @dataclass

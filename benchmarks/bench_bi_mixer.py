@@ -1,0 +1,80 @@
+"""bi_mixer at the sizes of tiny and base, beside the same ops one after the other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import ssamba_ops
+from ssamba_ops import pack_matrix
+
+SHAPES = [(1, 129, 192), (1, 513, 192), (4, 513, 192), (1, 513, 768)]  # B, L, D
+STATES, TAPS = 16, 4
+
+
+def mixer_inputs(batch: int, length: int, width: int) -> dict[str, Tensor]:
+    inner, rank = 2 * width, width // 16
+
+    def normal(*shape: int, fan: int = 1) -> Tensor:
+        return torch.randn(*shape) / fan**0.5
+
+    return {
+        "s": normal(batch, length, width),
+        "x": normal(batch, length, width),
+        "in_proj": normal(2, inner, width, fan=width),
+        "in_bias": normal(2, inner),
+        "conv": normal(2, inner, TAPS, fan=TAPS),
+        "conv_bias": normal(2, inner),
+        "x_proj": normal(2, rank + 2 * STATES, inner, fan=inner),
+        "dt_proj": normal(2, inner, rank, fan=rank),
+        "dt_bias": normal(2, inner) - 4,
+        "A": -torch.arange(1.0, STATES + 1).repeat(2, inner, 1),
+        "D": normal(2, inner),
+        "out_proj": normal(width, inner, fan=inner),
+    }
+
+
+def packed(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    pairs = {name: torch.stack([pack_matrix(half) for half in inputs[name]]) for name in ("in_proj", "x_proj")}
+    return inputs | pairs | {"out_proj": pack_matrix(inputs["out_proj"]), "s": inputs["s"].clone()}
+
+
+def op_by_op(
+    s: Tensor,
+    x: Tensor,
+    in_proj: Tensor,
+    in_bias: Tensor,
+    conv: Tensor,
+    conv_bias: Tensor,
+    x_proj: Tensor,
+    dt_proj: Tensor,
+    dt_bias: Tensor,
+    A: Tensor,
+    D: Tensor,
+    out_proj: Tensor,
+) -> Tensor:
+    a, z = (F.linear(x, in_proj[r], in_bias[r]) for r in range(2))
+    u = ssamba_ops.bi_conv1d(a, conv, conv_bias, silu=True)
+    projected = torch.matmul(u.flatten(1, 2), x_proj.mT)
+    dt, B, C = projected.split([dt_proj.shape[2], STATES, STATES], dim=-1)
+    delta, B, C = (one.unflatten(1, x.shape[:2]) for one in (torch.matmul(dt, dt_proj.mT), B, C))
+    return s + F.linear(ssamba_ops.bi_scan(u, delta, A, B, C, D, z, dt_bias, True), out_proj) / 2
+
+
+@pytest.mark.parametrize("provider", ["ssamba", "op by op"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_mixer(benchmark, shape, provider):
+    inputs = mixer_inputs(*shape)
+    with torch.no_grad():
+        once = packed(inputs)
+        ssamba_ops.bi_mixer(**once)
+        torch.testing.assert_close(once["s"], op_by_op(**inputs), rtol=0, atol=1e-4)
+        # The state is not added to again and again, lest it grow without bound.
+        given = packed(inputs) | {"times": 0.0}
+        run, arguments = (ssamba_ops.bi_mixer, given) if provider == "ssamba" else (op_by_op, inputs)
+        benchmark.group = f"bi_mixer {shape}"
+        benchmark.pedantic(run, kwargs=arguments, rounds=40, warmup_rounds=5)
+    if benchmark.enabled:
+        benchmark.extra_info.update(threads=torch.get_num_threads(), milliseconds=benchmark.stats.stats.median * 1e3)
