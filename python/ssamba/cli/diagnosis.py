@@ -11,6 +11,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TextIO
 
+from . import processors
+
 if TYPE_CHECKING:
     from ssamba_ops.selftest import Check
 
@@ -44,11 +46,15 @@ DISTRIBUTIONS = {
 def run(stream: TextIO) -> int:
     """Writes the report to `stream`; returns 0, or 1 if there is a problem."""
     advice: list[str] = []
+    hints: list[str] = []  # right, but slower than need be
     _machine(stream)
     _packages(stream, advice)
     if not advice:
+        _threads(stream, hints)
         _kernels(stream, advice)
     print(file=stream)
+    for line in hints:
+        print(f"hint: {line}", file=stream)
     for line in advice:
         print(f"problem: {line}", file=stream)
     if not advice:
@@ -81,6 +87,17 @@ def _version(name: str) -> str | None:
         return "of unknown version"
 
 
+def _threads(stream: TextIO, hints: list[str]) -> None:
+    import torch
+
+    allowed, limit, threads = processors.affinity(), processors.quota(), torch.get_num_threads()
+    asked = os.environ.get("OMP_NUM_THREADS")
+    print(f"processors       {processors.describe(allowed, limit)}", file=stream)
+    print(f"threads          {threads}{f' (OMP_NUM_THREADS={asked})' if asked else ''}", file=stream)
+    if hint := processors.too_many(threads, allowed, limit):
+        hints.append(hint)
+
+
 def _kernels(stream: TextIO, advice: list[str]) -> None:
     try:
         from ssamba_ops import _C, current_cpu_isa
@@ -96,7 +113,6 @@ def _kernels(stream: TextIO, advice: list[str]) -> None:
     problem = cuda_problem()
     print(f"CUDA kernels     {', '.join(_C.cuda_archs) or 'not built'}", file=stream)
     print(f"GPUs             {problem or torch.cuda.device_count()}", file=stream)
-    print(f"threads          {torch.get_num_threads()}", file=stream)
     if problem and torch.cuda.device_count():
         advice.append(problem)
     started = time.perf_counter()

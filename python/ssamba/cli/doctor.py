@@ -9,8 +9,9 @@ from .arguments import Parser
 
 DESCRIPTION = """\
 Say what is installed, which kernels run on this machine, and whether they
-agree with the reference; one line of advice for each problem found. Exits 1 if
-there is one."""
+agree with the reference; one line of advice for each problem found, and a hint
+where torch has more threads than it may use processors. Exits 1 if there is a
+problem."""
 
 EXAMPLE = """\
   ssamba doctor"""
