@@ -1,7 +1,13 @@
 import pytest
 import torch
 
+import ssamba_ops
 from ssamba.inference.memory import keep_freed_memory
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-benchmark's
+def pytest_benchmark_update_machine_info(machine_info):
+    machine_info["isa"] = ssamba_ops.current_cpu_isa()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -45,7 +45,7 @@ def kept(run: dict) -> dict:
     """Machine, versions and medians of a pytest-benchmark run."""
     import torch
 
-    cpu = run["machine_info"]["cpu"]
+    info = run["machine_info"]
     rows = [
         {
             "group": x["group"],
@@ -56,8 +56,9 @@ def kept(run: dict) -> dict:
         }
         for x in run["benchmarks"]
     ]
-    machine = {"cpu": cpu["brand_raw"], "threads": rows[0].get("threads", torch.get_num_threads())}
-    versions = {"python": run["machine_info"]["python_version"], "torch": torch.__version__}
+    threads = rows[0].get("threads", torch.get_num_threads())
+    machine = {"cpu": info["cpu"]["brand_raw"], "isa": info["isa"], "threads": threads}
+    versions = {"python": info["python_version"], "torch": torch.__version__}
     return {"machine": machine, "versions": versions, "commit": run["commit_info"]["id"], "rows": rows}
 
 

@@ -30,6 +30,7 @@ def available_cpu_isas() -> tuple[str, ...]:
 def cpu_isa(level: str) -> Iterator[None]:
     """Runs the CPU kernels on at most `level` ("baseline", "avx2" or "avx512") inside the `with` block, in all threads.
 
+    Where this processor lacks the level, or it was not built, the best one below runs; `current_cpu_isa()` says which.
     Raises ValueError for another name.
     """
     if level not in LEVELS:

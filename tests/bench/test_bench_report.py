@@ -20,7 +20,7 @@ def results(row):
         row("SSAST sdpa", 4.0, tokens=2052),
         row("ssamba", 4.0, tokens=4104),
     ]
-    return new_results(rows, threads=2)
+    return new_results(rows, threads=2, isa="avx2")
 
 
 def test_ratios_floor_and_reasons(results):
@@ -30,6 +30,7 @@ def test_ratios_floor_and_reasons(results):
     assert "| tiny 1 x 513 float32 | SSAST sdpa | 250 | 3 | 0.50 × | 3.00 × |  |" in lines
     assert "| tiny 1 x 513 float32 | SSAST explicit |  |  |  |  | out of memory: 2 GB / more |" in lines
     assert "| tiny 1 x 2052 float32 | SSAST sdpa | 4000 | 1 | 2.00 × | 1.00 × |  |" in lines
+    assert lines[0].startswith(f"Measured on 2 threads of: {results['machine']['cpu']} (avx2); torch")
     assert any("513 to 4104, is a straight line with R² = 1.00000" in line for line in lines)
 
 
@@ -43,6 +44,7 @@ def test_results_survive_the_file(results, tmp_path):
     assert read_results(tmp_path / "results.json") == results
     assert {"torch", "mambapy"} <= set(results["versions"])
     assert results["machine"]["cpu"]
+    assert results["machine"]["isa"] == "avx2"
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "no JSON"), ("[1]", "no results of `ssamba bench`")])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from ssamba.bench import runner
+import ssamba_ops
+from ssamba.bench import isolation, runner
 from ssamba.bench.case import Case, Plan
 from ssamba.bench.isolation import measure
 
@@ -16,7 +19,7 @@ def started(monkeypatch):
     """Pretends that a case takes 1 ms a token and that more than 9999 tokens do not fit; lists what was started."""
     cases = []
 
-    def pretend(case, threads, limit):
+    def pretend(case, threads, limit, isa):
         cases.append((case.provider, case.tokens))
         found = {**case.to_dict(), "group": case.group, "threads": threads}
         if case.tokens > 9999:
@@ -56,6 +59,16 @@ def test_used_up_budget(started):
     rows = run(["ssamba"], budget=0.0)
     assert set(rows.values()) == {("not run", "the time budget is used up")}
     assert not started
+
+
+@pytest.mark.parametrize("isa", ["baseline", None])
+def test_a_case_runs_on_the_instruction_set_asked_for(isa, monkeypatch):
+    found = []
+    monkeypatch.setattr(isolation, "_limit_memory", lambda: None)
+    monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
+    monkeypatch.setattr(isolation, "_figures", lambda case, finish: {"isa": ssamba_ops.current_cpu_isa()})
+    isolation._measured(SimpleNamespace(send=found.append, close=lambda: None), Case("ops", "ssamba"), 1, isa)
+    assert found == [{"status": "ok", "isa": isa or ssamba_ops.available_cpu_isas()[-1]}]
 
 
 @pytest.mark.slow

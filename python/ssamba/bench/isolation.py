@@ -23,10 +23,13 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["ssamba.bench.workloads"])
 
 
-def measure(case: Case, threads: int, limit: float) -> dict[str, Any]:
-    """The row of a case: status "ok" with figures, or "out of memory", "not installed", "too slow" or "failed"."""
+def measure(case: Case, threads: int, limit: float, isa: str | None = None) -> dict[str, Any]:
+    """The row of a case: status "ok" with figures, or "out of memory", "not installed", "too slow" or "failed".
+
+    `limit` is in seconds; `isa` the instruction set of our kernels on the CPU, the best that runs here if None.
+    """
     ours, theirs = _context.Pipe(duplex=False)
-    process = _context.Process(target=_measured, args=(theirs, case, threads))
+    process = _context.Process(target=_measured, args=(theirs, case, threads, isa))
     process.start()
     theirs.close()
     try:
@@ -44,8 +47,10 @@ def measure(case: Case, threads: int, limit: float) -> dict[str, Any]:
     return {**case.to_dict(), "group": case.group, "threads": threads, **found}
 
 
-def _measured(results: Connection, case: Case, threads: int) -> None:
+def _measured(results: Connection, case: Case, threads: int, isa: str | None) -> None:
     import torch
+
+    from ssamba_ops import cpu_isa, current_cpu_isa
 
     keep_freed_memory()  # for every provider alike
     torch.set_num_threads(threads)
@@ -53,7 +58,8 @@ def _measured(results: Connection, case: Case, threads: int) -> None:
     if not on_gpu:  # a GPU's driver maps more than there is
         _limit_memory()
     try:
-        found = {"status": "ok", **_figures(case, torch.cuda.synchronize if on_gpu else lambda: None)}
+        with cpu_isa(isa or current_cpu_isa()):
+            found = {"status": "ok", **_figures(case, torch.cuda.synchronize if on_gpu else lambda: None)}
     except ImportError as error:
         found = {"status": "not installed", "why": str(error)}
     except MemoryError as error:

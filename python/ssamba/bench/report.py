@@ -54,7 +54,12 @@ def where(results: dict[str, Any]) -> str:
     """The machine, torch and commit of a run."""
     machine, versions = results["machine"], results["versions"]
     commit = f", commit {results['commit'][:12]}" if results.get("commit") else ""
-    return f"Measured on {machine['threads']} threads of: {machine['cpu']}; torch {versions['torch']}{commit}"
+    return f"Measured on {machine['threads']} threads of: {processor(machine)}; torch {versions['torch']}{commit}"
+
+
+def processor(machine: dict[str, Any]) -> str:
+    """Its name, and the instruction set in use; the first results did not say which."""
+    return f"{machine['cpu']} ({machine['isa']})" if "isa" in machine else machine["cpu"]
 
 
 def table(rows: list[Row]) -> str:

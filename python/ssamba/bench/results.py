@@ -13,10 +13,11 @@ from typing import Any
 PACKAGES = ("ssamba", "torch", "numpy", "mambapy", "transformers", "torchaudio")
 
 
-def new_results(rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:
-    machine = {"cpu": cpu_name(), "system": f"{platform.system()} {platform.machine()}", "threads": threads}
+def new_results(rows: list[dict[str, Any]], threads: int, isa: str) -> dict[str, Any]:
+    """`isa` is the instruction set that our kernels ran on."""
+    system = f"{platform.system()} {platform.machine()}"
     return {
-        "machine": machine,
+        "machine": {"cpu": cpu_name(), "isa": isa, "system": system, "threads": threads},
         "versions": {"python": platform.python_version(), **_versions()},
         "commit": _commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -14,7 +14,9 @@ SAME = ("part", "provider", "size", "batch", "dtype", "detail", "device")  # in 
 START = 3.0  # seconds that starting a process may take beside the rounds
 
 
-def run_cases(cases: Iterable[Case], threads: int, budget: float, longest: float) -> Iterator[Row]:
+def run_cases(
+    cases: Iterable[Case], threads: int, budget: float, longest: float, isa: str | None = None
+) -> Iterator[Row]:
     """Rows of `results` as they come, each case at most `longest` seconds, all of them about `budget`.
 
     A case that is not started says so, and why: no time left, or from the same provider's shorter input it is clear
@@ -26,7 +28,7 @@ def run_cases(cases: Iterable[Case], threads: int, budget: float, longest: float
         left = min(longest, end - time.monotonic())
         why = _hopeless(case, rows, left)
         if why is None:
-            row = measure(case, threads, left + START)
+            row = measure(case, threads, left + START, isa)
         else:
             row = {**case.to_dict(), "group": case.group, "threads": threads, **why}
         rows.append(row)

@@ -24,6 +24,7 @@ EXAMPLE = """\
   ssamba bench --report --out runs/bench --readme README.md"""
 
 DTYPES = ("float32", "bfloat16")
+LEVELS = ("baseline", "avx2", "avx512")
 
 
 @dataclass(kw_only=True)
@@ -41,6 +42,7 @@ class BenchSettings(Settings):
     providers: str | None = option(None, "only these, such as 'ssamba,SSAST sdpa'", group="run")
     device: str = option("cpu", "where model and ops run", group="run", choices=("cpu", "cuda"))
     threads: int = option(2, "CPU threads", group="run", minimum=1)
+    isa: str | None = option(None, "what our CPU kernels run on, if not on the best", group="run", choices=LEVELS)
     budget: float = option(5.0, "minutes for everything", group="run", above=0)
     longest: float = option(60.0, "seconds for one case", group="run", above=0)
     quiet: bool = option(False, "no line for each case", group="run")
@@ -62,9 +64,11 @@ def run(args: Namespace) -> int:
         from ..bench.runner import in_words, run_cases
 
         rows = []
-        for row in run_cases(make_plan(settings).cases(), settings.threads, 60 * settings.budget, settings.longest):
+        isa = _level(settings.isa)
+        cases, budget = make_plan(settings).cases(), 60 * settings.budget
+        for row in run_cases(cases, settings.threads, budget, settings.longest, isa):
             rows.append(row)
-            write_results(out / "results.json", new_results(rows, settings.threads))  # a stopped run has its part
+            write_results(out / "results.json", new_results(rows, settings.threads, isa))  # a stopped run has its part
             if not settings.quiet:
                 print(in_words(row), file=sys.stderr, flush=True)
     results = read_results(out / "results.json")
@@ -89,6 +93,16 @@ def make_plan(settings: BenchSettings) -> Plan:
         providers=_listed(settings.providers or ""),
         device=settings.device,
     )
+
+
+def _level(asked: str | None) -> str:
+    """The instruction set to run on; raises ValueError where this processor lacks the one asked for."""
+    from ssamba_ops import available_cpu_isas
+
+    available = available_cpu_isas()
+    if asked not in (None, *available):
+        raise ValueError(f"this processor runs {available[-1]}; {asked} is not available here")
+    return asked or available[-1]
 
 
 def _listed(text: str) -> list[str]:

@@ -9,14 +9,16 @@ from pathlib import Path
 import torch
 
 from ssamba.training.run_directory import versions
+from ssamba_ops import current_cpu_isa
 
 from .speech_engine import engine_version
 
 
 def machine() -> dict[str, str]:
-    """Processor, cores and threads, operating system."""
+    """Processor, instruction set of the kernels, cores and threads, operating system."""
     return {
         "processor": _processor(),
+        "instruction set": current_cpu_isa(),
         "cores, threads used": f"{os.cpu_count()}, {torch.get_num_threads()}",
         "system": platform.platform(),
     }
