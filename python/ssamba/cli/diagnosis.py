@@ -108,8 +108,12 @@ def _kernels(stream: TextIO, advice: list[str]) -> None:
         return
     import torch
 
+    from ..inference.instructions import KINDS, instructions
+
     print(f"built with       {_C.compiler}, torch {_C.torch_headers} headers", file=stream)
     print(f"CPU kernels      {', '.join(_C.cpu_isa_levels)}; this processor runs {current_cpu_isa()}", file=stream)
+    made_for = [f"in {kind} {', '.join(instructions(kind)).upper() or 'none'}" for kind in KINDS]
+    print(f"instructions     for products {'; '.join(made_for)}", file=stream)
     problem = cuda_problem()
     print(f"CUDA kernels     {', '.join(_C.cuda_archs) or 'not built'}", file=stream)
     print(f"GPUs             {problem or torch.cuda.device_count()}", file=stream)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..training.options import REQUIRED, Settings, option
+from ..training.options import REQUIRED, option
+from ..training.settings import InferenceSettings
 from .arguments import Parser, add_settings, make_settings
 
 DESCRIPTION = """\
@@ -28,7 +29,7 @@ EXAMPLE = """\
 
 
 @dataclass(kw_only=True)
-class EmbedSettings(Settings):
+class EmbedSettings(InferenceSettings):
     """Settings of `ssamba embed`."""
 
     paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True)
@@ -39,7 +40,6 @@ class EmbedSettings(Settings):
         None, "states after these layers, such as 8,16 from 0, or all (default: the model's output)", group="features"
     )
     batch_size: int = option(16, "files of equal length computed together", group="run", minimum=1)
-    device: str = option("auto", "where to run", group="run", choices=("auto", "cpu"))
     strict: bool = option(False, "stop at an unreadable file instead of skipping it", group="run")
     quiet: bool = option(False, "no progress display", group="run")
 
@@ -86,7 +86,8 @@ def embed(settings: EmbedSettings, files: list[str], layers: list[int] | str | N
     from ..training.start import make_accelerator, seconds_of
     from .audio_files import AudioReader
 
-    model = freeze(load_model(settings.checkpoint), make_accelerator("no", settings.device).device)
+    device = make_accelerator("no", settings.device).device
+    model = freeze(load_model(settings.checkpoint), device, settings.dtype)
     rate = model.config.sample_rate
     reader = AudioReader(rate, round(seconds_of(model.config.tshape) * rate), settings.strict)
     names: list[str] = []

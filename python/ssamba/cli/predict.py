@@ -7,7 +7,8 @@ from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any
 
-from ..training.options import REQUIRED, Settings, option
+from ..training.options import REQUIRED, option
+from ..training.settings import InferenceSettings
 from .arguments import Parser, add_settings, make_settings
 
 DESCRIPTION = """\
@@ -21,14 +22,13 @@ EXAMPLE = """\
 
 
 @dataclass(kw_only=True)
-class PredictSettings(Settings):
+class PredictSettings(InferenceSettings):
     """Settings of `ssamba predict`."""
 
     paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True)
     checkpoint: str = option(REQUIRED, "fine-tuning run or checkpoint directory", group="files")
     top: int = option(3, "labels shown for each file", group="output", minimum=1)
     json: bool = option(False, "print JSON instead of a table", group="output")
-    device: str = option("auto", "where to run", group="run", choices=("auto", "cpu"))
     strict: bool = option(False, "stop at an unreadable file instead of skipping it", group="run")
     quiet: bool = option(False, "no progress display", group="run")
 
@@ -66,7 +66,7 @@ def predict(settings: PredictSettings, files: list[str]) -> tuple[list[dict[str,
 
     model, readout = load_classifier(settings.checkpoint)
     device = make_accelerator("no", settings.device).device
-    model, classes, config = freeze(model, device), class_names(model), model.config
+    model, classes, config = freeze(model, device, settings.dtype), class_names(model), model.config
     shortest, window = (round(seconds_of(frames) * config.sample_rate) for frames in (config.tshape, config.input_tdim))
     reader = AudioReader(config.sample_rate, shortest, settings.strict)
     rows = []

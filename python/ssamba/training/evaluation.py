@@ -50,7 +50,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     Labels are matched to the model's classes by name. Clips longer than the model's input are cut to their beginning,
     as the published evaluation does. Raises ValueError for a checkpoint without classes, unknown labels or bad data.
     """
-    accelerator = make_accelerator(settings.precision, settings.device)
+    accelerator = make_accelerator("no", settings.device)
     model, readout = load_classifier(settings.checkpoint)
     classes, config = class_names(model), model.config
     manifest = open_manifest(settings, settings.data, classes=classes)
@@ -72,7 +72,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     )
     say_room(cache, dataset, quiet=settings.quiet)
     loader = make_loader(dataset, settings.batch_size, shuffle=False, seed=0, num_workers=settings.workers)
-    frozen = freeze(model, accelerator.device, settings.precision)
+    frozen = freeze(model, accelerator.device, settings.dtype)
     scored = score_clips(frozen, loader, pooling, accelerator, settings.quiet)
     loss_kind = "ce" if readout.scores == "softmax" else "bce"
     loss = classification_loss(torch.from_numpy(scored.logits), torch.from_numpy(scored.targets), loss_kind)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from ..checkpoints.folder import CONFIG_FILE
 from ..checkpoints.published import read_official
 from ..config import SSAMBAConfig
 from ..encoder.audio_encoder import AudioEncoder
 from ..inference.frozen import FrozenSSAMBA
+from ..inference.instructions import without_instructions
 from ..model import SSAMBA
 from .checkpoints import resolve_checkpoint
+from .progress import say
 from .run_directory import write_json
 
 READOUT_FILE = "readout.json"
@@ -49,10 +53,20 @@ def load_model(path: str | Path, **overrides: Any) -> SSAMBA:
     return SSAMBA.from_pretrained(path, **overrides)
 
 
-def freeze(model: SSAMBA, device: torch.device, precision: str = "no") -> FrozenSSAMBA:
-    """The model, which gives its weights away, for inference on `device` in "no" mixed precision, "bf16" or "fp16"."""
-    dtype = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+def freeze(model: SSAMBA, device: torch.device, dtype: str) -> FrozenSSAMBA:
+    """The model, which gives its weights away, for inference on `device`; `dtype` as `SSAMBA.frozen` takes it.
+
+    Says on stderr, once, if this processor has no instructions for products in it.
+    """
+    if device.type == "cpu" and PartialState().is_main_process:
+        _say_without_instructions(dtype, model.config.embed_dim)
     return model.frozen(dtype, device, release=True)
+
+
+@cache
+def _say_without_instructions(dtype: str, width: int) -> None:
+    if about := without_instructions(dtype, width):
+        say(about)
 
 
 def load_classifier(path: str | Path) -> tuple[SSAMBA, Readout]:

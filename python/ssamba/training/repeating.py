@@ -19,6 +19,7 @@ from .settings import EvaluateSettings, FinetuneSettings, RepeatSettings
 from .start import make_accelerator, open_manifest
 
 RESULTS = "results.json"
+TESTED_IN = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}  # dtype by precision of training
 
 
 def repeat(settings: RepeatSettings) -> dict[str, Any]:
@@ -134,7 +135,8 @@ def _run(
             label_csv=label_csv,
             out=str(directory / "test.json"),
             **{name: getattr(settings, name) for name in ("audio_root", "strict", "workers", "cache", "feature_cache")},
-            **{name: getattr(settings, name) for name in ("batch_size", "precision", "device", "quiet")},
+            **{name: getattr(settings, name) for name in ("batch_size", "device", "quiet")},
+            dtype=TESTED_IN[settings.precision],
         )
     )
     return {

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from .options import REQUIRED, Settings, option
 
+DTYPES = ("float32", "bfloat16", "float16", "int8", "int8_weight_only")
+
 
 @dataclass(kw_only=True)
 class DataSettings(Settings):
@@ -257,7 +259,15 @@ class RepeatSettings(FinetuneSettings):
 
 
 @dataclass(kw_only=True)
-class EvaluateSettings(DataSettings):
+class InferenceSettings(Settings):
+    """How a trained model is run."""
+
+    dtype: str = option("float32", "what the layers multiply in; int8 on a CPU only", group="run", choices=DTYPES)
+    device: str = option("auto", "where to run", group="run", choices=("auto", "cpu"))
+
+
+@dataclass(kw_only=True)
+class EvaluateSettings(DataSettings, InferenceSettings):
     """Settings of `training.evaluate`: measure a fine-tuned model on labelled clips."""
 
     checkpoint: str = option(REQUIRED, "fine-tuning run or checkpoint directory", group="model")
@@ -266,6 +276,4 @@ class EvaluateSettings(DataSettings):
     pooling: str | None = option(
         None, "what the head reads (default: as fine-tuned)", group="model", choices=("avgtok", "cls", "segments")
     )
-    precision: str = option("no", "mixed precision", group="run", choices=("no", "bf16", "fp16"))
-    device: str = option("auto", "where to run", group="run", choices=("auto", "cpu"))
     quiet: bool = option(False, "no progress display", group="run", affects_result=False)
