@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssamba.bench.networks import Encoder, published, ssast
+from ssamba.bench.networks import Encoder, published, ssast, with_transformer
 from ssamba.bench.scans import BOTH_DIRECTIONS, bi_scan_inputs
 from ssamba.config import SSAMBAConfig
 from ssamba.model import SSAMBA
@@ -74,3 +74,18 @@ def test_transformers_of_both_kinds_are_torchs_own():
     wanted = ours[False][-1](wanted)
     for network in ours.values():
         torch.testing.assert_close(network(tokens), wanted, **CLOSE)
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_training_step_of_the_transformer_is_ours_with_other_layers(explicit):
+    torch.manual_seed(0)
+    config = SSAMBAConfig(embed_dim=192, depth=2, input_tdim=32, masked_patches=5, layout="paired")
+    model = with_transformer(SSAMBA(config), explicit)
+    x = torch.randn(2, 32, 128)
+    output = model.pretrain_loss(x, seed=0)
+    output.loss.backward()
+    unused = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    assert unused == set()
+    tokens = model.embed(*model.patches(x))
+    layers = model.layers.blocks(tokens)
+    torch.testing.assert_close(model.encode(x), model.norm_f(model.norm_f(layers)))

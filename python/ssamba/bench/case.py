@@ -22,7 +22,7 @@ PROVIDERS = {
         "published reference",
         "transformers",
     ),
-    "pretraining": ("ssamba", "ssamba two passes", "published mambapy", "published mambapy recomputed"),
+    "pretraining": ("ssamba", "ssamba two passes", "SSAST sdpa", "published mambapy", "published mambapy recomputed"),
     "ops": ("ssamba", "mambapy", "reference"),
     "features": ("ssamba", "clip by clip", "torchaudio"),
     "loading": ("ssamba", "ssamba cached", "ssamba 2 workers", "ssamba feature cache"),

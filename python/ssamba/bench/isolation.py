@@ -108,12 +108,18 @@ def peak_bytes(device: str) -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _limit_memory() -> None:
+def usable_bytes() -> int | None:
+    """Memory that a case may take now; None where the system does not say."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
-        return
+        return None
     fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-    free = 1024 * int(fields["MemAvailable"].split()[0])
+    return int(MEMORY_SHARE * 1024 * int(fields["MemAvailable"].split()[0]))
+
+
+def _limit_memory() -> None:
+    usable = usable_bytes()
+    if usable is None:
+        return
     mapped = 4096 * int(Path("/proc/self/statm").read_text().split()[0])
-    limit = mapped + int(MEMORY_SHARE * free)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + usable, mapped + usable))

@@ -50,6 +50,23 @@ def ssast(width: int, explicit: bool) -> nn.Module:
     return nn.Sequential(*(Block(width, explicit) for _ in range(12)), nn.LayerNorm(width))
 
 
+class TransformerStack(nn.Module):
+    """The layers of SSAST, called as a stack of ours."""
+
+    def __init__(self, width: int, explicit: bool) -> None:
+        super().__init__()
+        self.blocks = ssast(width, explicit)[:-1]
+
+    def forward(self, tokens: Tensor, lengths: None = None, wanted: tuple = ()) -> tuple[Tensor, dict]:
+        return self.blocks(tokens), {}
+
+
+def with_transformer(model: SSAMBA, explicit: bool) -> SSAMBA:
+    """`model` with the layers of SSAST in place of its own: all else, objectives included, is the same."""
+    model.layers = TransformerStack(model.config.embed_dim, explicit)
+    return model
+
+
 class Encoder(nn.Module):
     """The layers and the final norm of an encoder."""
 

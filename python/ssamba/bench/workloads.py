@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from ..model import SSAMBA
 from ..objectives.masking import sample_mask
 from . import clips, floors
 from .case import Case
-from .networks import encoder, published
+from .networks import encoder, published, with_transformer
 from .scans import BOTH_DIRECTIONS, bi_scan_inputs
 from .work import Work
 
@@ -61,13 +63,15 @@ def _encoder(case: Case) -> Work:
 
 def _pretraining(case: Case) -> Work:
     """A step of AdamW on the joint objective, from log-mel to new weights."""
-    config = getattr(SSAMBAConfig, case.size)(layout="paired", masked_patches=MASKED)
+    config = _pretraining_config(case)
     model = SSAMBA(config)
     if case.provider.startswith("published"):
         scan, *recomputed = case.provider.removeprefix("published ").split()
         model = published(model, scan, bool(recomputed))
+    if case.provider.startswith("SSAST"):
+        model = with_transformer(model, explicit=case.provider.endswith("explicit"))
     model.to(case.device)
-    passes = 1 if case.provider == "ssamba" else 2
+    passes = 2 if case.provider.startswith("published") or case.provider.endswith("two passes") else 1
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-4)
     x = torch.randn(case.batch, config.input_tdim, config.input_fdim, device=case.device)
     mask = sample_mask(config, case.batch, config.grid[1], seed=0)
@@ -80,6 +84,14 @@ def _pretraining(case: Case) -> Work:
         optimizer.step()
 
     return Work(run, notes={"passes": passes})
+
+
+def _pretraining_config(case: Case) -> SSAMBAConfig:
+    """For clips of `tokens` tokens, cls included; 400 patches hidden, in proportion fewer of less than 512."""
+    base = getattr(SSAMBAConfig, case.size)(layout="paired")
+    patches = case.tokens - 1
+    frames = base.tstride * (patches // base.rows)
+    return dataclasses.replace(base, input_tdim=frames, masked_patches=min(MASKED, MASKED * patches // 512))
 
 
 def _op(case: Case) -> Work:
