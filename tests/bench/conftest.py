@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
+
+from ssamba.bench.case import Case
+from ssamba.bench.peers.comparison import peer_work
 
 
 @pytest.fixture
@@ -17,3 +21,17 @@ def row():
         return base
 
     return make
+
+
+@pytest.fixture
+def run_peer():
+    """run_peer(name, computed) -> y (1, 13, 384) of a peer, which is the same again; raises what its row would say."""
+
+    def run(name, computed):
+        work = peer_work(Case("peers", name, tokens=13, detail=computed))
+        with work.resources:
+            first = work.run().clone()
+            torch.testing.assert_close(work.run(), first, rtol=0, atol=0)
+            return first
+
+    return run

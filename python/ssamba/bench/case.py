@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-PARTS = ("encoder", "pretraining", "ops", "features", "loading")
+from .peers.registry import COMPUTED, PEERS
+
+PARTS = ("encoder", "pretraining", "ops", "features", "loading", "peers")
 SIZES = {"tiny": 192, "small": 384, "base": 768}  # widths
 
 # Whose numbers are compared in each part; the first is the one that ratios are of.
@@ -26,8 +28,10 @@ PROVIDERS = {
     "ops": ("ssamba", "mambapy", "reference"),
     "features": ("ssamba", "clip by clip", "torchaudio"),
     "loading": ("ssamba", "ssamba cached", "ssamba 2 workers", "ssamba feature cache"),
+    "peers": tuple(PEERS),
 }
 ON_DEVICE = ("encoder", "pretraining", "ops")
+OF_CLIPS = ("features", "loading")  # neither sizes nor tokens
 SLOW = ("published reference", "reference", "transformers")  # loops over time: short inputs only
 LONGEST_OF_SLOW = 513
 OPS = ("bi_scan", "bi_scan backward", "bi_conv1d", "bi_conv1d backward", "patch_mask")
@@ -35,7 +39,10 @@ OPS = ("bi_scan", "bi_scan backward", "bi_conv1d", "bi_conv1d backward", "patch_
 
 @dataclass(frozen=True)
 class Case:
-    """`provider` doing `part` (for ops: which op, in `detail`) on `batch` clips of `tokens` tokens."""
+    """`provider` doing `part` on `batch` clips of `tokens` tokens.
+
+    `detail` says which op, or for peers what is computed. `threads` is for cases that are of so many; 0 is the run's.
+    """
 
     part: str
     provider: str
@@ -45,6 +52,7 @@ class Case:
     dtype: str = "float32"
     detail: str = ""
     device: str = "cpu"
+    threads: int = 0
 
     @property
     def width(self) -> int:
@@ -53,10 +61,11 @@ class Case:
     @property
     def group(self) -> str:
         """What is the same in all cases that are compared."""
-        if self.part not in ON_DEVICE:
+        if self.part in OF_CLIPS:
             return f"{self.part} {self.batch} clips"
         names = (self.part, self.detail, self.size, f"{self.batch} x {self.tokens}", self.dtype)
-        return " ".join(filter(None, (*names, "" if self.device == "cpu" else self.device)))
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
+        return " ".join(filter(None, (*names, "" if self.device == "cpu" else self.device, threads)))
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -121,3 +130,13 @@ class Plan:
 
     def _loading(self) -> Iterator[Case]:
         yield from (Case("loading", provider, batch=16) for provider in PROVIDERS["loading"])
+
+    def _peers(self) -> Iterator[Case]:
+        """One direction of the scan, by all that compute the same."""
+        for size in self.sizes:
+            for tokens in (513, 4096):
+                for threads in (1, 2):
+                    for computed in COMPUTED:
+                        for provider, peer in PEERS.items():
+                            if computed in peer.computes:
+                                yield Case("peers", provider, size, tokens, detail=computed, threads=threads)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..inference.memory import keep_freed_memory
 from .case import Case
+from .peers.registry import absent, written_for
 
 ROUNDS, SECONDS = 15, 1.5  # of a case: as many rounds as fit, at least one
 COLD = 15.0  # seconds of the first round from which on it is the only one
@@ -28,6 +29,7 @@ def measure(case: Case, threads: int, limit: float, isa: str | None = None) -> d
 
     `limit` is in seconds; `isa` the instruction set of our kernels on the CPU, the best that runs here if None.
     """
+    threads = case.threads or threads
     ours, theirs = _context.Pipe(duplex=False)
     process = _context.Process(target=_measured, args=(theirs, case, threads, isa))
     process.start()
@@ -37,7 +39,7 @@ def measure(case: Case, threads: int, limit: float, isa: str | None = None) -> d
     except EOFError:
         process.join()
         killed = process.exitcode == -9  # what the kernel does when memory runs out
-        why = f"the process ended with code {process.exitcode}"
+        why = f"the process ended with code {process.exitcode}{written_for(case.provider)}"
         found = {"status": "out of memory" if killed else "failed", "why": why}
     finally:
         if process.is_alive() and not ours.poll(0):
@@ -61,7 +63,7 @@ def _measured(results: Connection, case: Case, threads: int, isa: str | None) ->
         with cpu_isa(isa or current_cpu_isa()):
             found = {"status": "ok", **_figures(case, torch.cuda.synchronize if on_gpu else lambda: None)}
     except ImportError as error:
-        found = {"status": "not installed", "why": str(error)}
+        found = {"status": "not installed", "why": absent(error)}
     except MemoryError as error:
         found = {"status": "out of memory", "why": str(error)}
     except RuntimeError as error:
@@ -87,7 +89,8 @@ def _figures(case: Case, finish: Callable[[], None]) -> dict[str, Any]:
             add_floor(case, work)
         except (OSError, subprocess.SubprocessError) as error:  # no compiler, or one that fails
             work.notes["no_floor"] = str(error)
-    figures = {"seconds": statistics.median(times), "slowest": max(times), "rounds": len(times), "peak_bytes": peak}
+    figures = {"seconds": statistics.median(times), "slowest": max(times), "rounds": len(times)}
+    figures |= {"peak_bytes": peak} if work.memory else {}
     return {**figures, **({"floor": work.floor} if work.floor else {}), **work.notes}
 
 

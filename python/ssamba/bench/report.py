@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 from .case import PROVIDERS
+from .peers.table import peers_table
+from .readme_section import replace_section
 
 BEGIN, END = "<!-- benchmarks: begin (written by ssamba bench) -->", "<!-- benchmarks: end -->"
+PEERS_BEGIN, PEERS_END = "<!-- peers: begin (written by ssamba bench) -->", "<!-- peers: end -->"
 Row = dict[str, Any]
 TITLES = {
     "encoder": "Encoder forward",
@@ -16,6 +20,7 @@ TITLES = {
     "ops": "Ops",
     "features": "Log-mel of 16 clips of 10.24 s on one core",
     "loading": "An epoch of 64 wav files of 10.24 s, from disk to log-mel",
+    "peers": "One direction of the scan, beside those of others",
 }
 
 # The README's lines: part, what it is called, clips, tokens; and whose numbers stand beside ours.
@@ -36,7 +41,7 @@ def report(results: dict[str, Any]) -> str:
     for part, title in TITLES.items():
         rows = [row for row in results["rows"] if row["part"] == part]
         if rows:
-            parts.append(f"## {title}\n\n{table(rows)}")
+            parts.append(f"## {title}\n\n{peers_table(rows) if part == 'peers' else table(rows)}")
         if part == "encoder" and (line := linearity(rows)):
             parts.append(line)
     return "\n\n".join(parts) + "\n"
@@ -52,9 +57,14 @@ def heading(results: dict[str, Any]) -> str:
 
 def where(results: dict[str, Any]) -> str:
     """The machine, torch and commit of a run."""
-    machine, versions = results["machine"], results["versions"]
+    machine = results["machine"]
+    return f"Measured on {machine['threads']} threads of: {processor(machine)}; {made_by(results)}"
+
+
+def made_by(results: dict[str, Any]) -> str:
+    """The torch and the commit of a run."""
     commit = f", commit {results['commit'][:12]}" if results.get("commit") else ""
-    return f"Measured on {machine['threads']} threads of: {processor(machine)}; torch {versions['torch']}{commit}"
+    return f"torch {results['versions']['torch']}{commit}"
 
 
 def processor(machine: dict[str, Any]) -> str:
@@ -144,3 +154,23 @@ def _beside(row: Row | None, ours: Row) -> str:
         return "" if row is None else row["status"]
     time, memory, *_ = figures(row, ours)[2:]
     return f"{time}, {memory}"
+
+
+def peers_part(results: dict[str, Any]) -> str:
+    """The scans of others beside ours."""
+    rows = [row for row in results["rows"] if row["part"] == "peers"]
+    return (
+        f"Measured on: {results['machine']['cpu']}; {made_by(results)}. Forward, float32, one clip, 16 states a "
+        f"channel: medians in a process of its own for each, and multiples of our time.\n\n{peers_table(rows)}"
+    )
+
+
+SECTIONS = {(BEGIN, END): readme_part, (PEERS_BEGIN, PEERS_END): peers_part}
+
+
+def fill_in(file: Path, results: dict[str, Any]) -> None:
+    """Writes into `file` what its marks ask for; raises ValueError if it has none."""
+    text = file.read_text(encoding="utf-8")
+    asked = [marks for marks in SECTIONS if marks[0] in text] or [(BEGIN, END)]
+    for begin, end in asked:
+        replace_section(file, begin, end, SECTIONS[begin, end](results))

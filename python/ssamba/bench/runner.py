@@ -30,7 +30,7 @@ def run_cases(
         if why is None:
             row = measure(case, threads, left + START, isa)
         else:
-            row = {**case.to_dict(), "group": case.group, "threads": threads, **why}
+            row = {**case.to_dict(), "group": case.group, "threads": case.threads or threads, **why}
         rows.append(row)
         yield row
 
@@ -60,7 +60,8 @@ def _hopeless(case: Case, rows: list[Row], left: float) -> Row | None:
 
 def in_words(row: Row) -> str:
     if row["status"] == "ok":
-        figures = f"{row['seconds'] * 1e3:.4g} ms, {row['peak_bytes'] / 2**20:.0f} MiB"
+        memory = f", {row['peak_bytes'] / 2**20:.0f} MiB" if "peak_bytes" in row else ""
+        figures = f"{row['seconds'] * 1e3:.4g} ms{memory}"
     else:
         figures = f"{row['status']} ({row['why']})"
     return f"{row['group']}, {row['provider']}: {figures}"

@@ -16,6 +16,7 @@ from ..objectives.masking import sample_mask
 from . import clips, floors
 from .case import Case
 from .networks import encoder, published, with_transformer
+from .peers.comparison import peer_work
 from .scans import BOTH_DIRECTIONS, bi_scan_inputs
 from .work import Work
 
@@ -32,6 +33,7 @@ def make_work(case: Case) -> Work:
         "ops": _op,
         "features": clips.features,
         "loading": clips.loading,
+        "peers": peer_work,
     }[case.part](case)
 
 

@@ -15,12 +15,17 @@ DESCRIPTION = """\
 Measure time and peak memory beside those of other models and of what this
 machine could do at best, each case in a process of its own. Writes
 results.json, bench.md and pictures into --out. What does not fit into memory,
-is not installed or would take too long is listed as such."""
+is not installed or would take too long is listed as such.
+
+The part "peers" times one direction of the scan beside those that others have
+written for CPUs. Each that is missing is listed with the command that installs
+it; Intel's runs in a Python of its own, which SSAMBA_INTEL_PYTHON names."""
 
 EXAMPLE = """\
   ssamba bench --budget 2
   ssamba bench --parts encoder --sizes tiny,base --tokens 513,4096,65536 \\
       --batch 1,4 --dtypes float32,bfloat16 --budget 30 --out runs/bench
+  ssamba bench --parts peers --out runs/peers --readme docs/cpu-peers.md
   ssamba bench --report --out runs/bench --readme README.md"""
 
 DTYPES = ("float32", "bfloat16")
@@ -56,8 +61,7 @@ def run(args: Namespace) -> int:
     settings = make_settings(BenchSettings, args)
     out = Path(settings.out)
     from ..bench.charts import write_charts
-    from ..bench.readme_section import replace_section
-    from ..bench.report import BEGIN, END, readme_part, report
+    from ..bench.report import fill_in, report
     from ..bench.results import new_results, read_results, write_results
 
     if not settings.report:
@@ -76,7 +80,7 @@ def run(args: Namespace) -> int:
     (out / "bench.md").write_text(text, encoding="utf-8")
     pictures = write_charts(results, out)
     if settings.readme:
-        replace_section(Path(settings.readme), BEGIN, END, readme_part(results))
+        fill_in(Path(settings.readme), results)
     print(text)
     print("\n".join(map(str, [out / "results.json", out / "bench.md", *pictures])))
     return 1 if any(row["status"] == "failed" for row in results["rows"]) else 0
