@@ -11,7 +11,7 @@ __device__ __forceinline__ double fast_exp2(double x) { return exp2(x); }
 
 __device__ __forceinline__ float softplus(float x) {
   const float positive = x < 0.0f ? 0.0f : x;  // a NaN stays
-  return positive + log1p_unit(fast_exp2((x - positive - positive) * kLog2E<float>));
+  return positive + log1p_unit(fast_exp2(-fabsf(x) * kLog2E<float>));
 }
 __device__ __forceinline__ double softplus(double x) { return x > 20.0 ? x : log1p(exp(x)); }
 

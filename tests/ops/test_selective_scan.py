@@ -58,6 +58,19 @@ def test_dtypes(dtype, isa):
     check(one_direction((2, 45, 37, 16, 1), dtype), reverse=True)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_infinite_steps(dtype, isa):
+    """softplus of infinity is infinity, of minus infinity zero; what is not a number stands where it must."""
+    inputs = one_direction((1, 37, 21, 16, 1), dtype)
+    for channel, step in enumerate((torch.inf, -torch.inf, torch.nan)):
+        inputs["delta"][:, 20, channel::4] = step
+    expected = reference.selective_scan(**as_float64(inputs))
+    actual = selective_scan(**inputs)
+    tolerance = 64 * torch.finfo(dtype).eps
+    for found, exact in zip(actual, expected, strict=True):
+        torch.testing.assert_close(found.double(), exact, rtol=tolerance, atol=10 * tolerance, equal_nan=True)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_lengths(reverse):
     check(one_direction((5, 41, 19, 16, 1)), reverse, torch.tensor([41, 0, 1, 33, 32]))
