@@ -24,6 +24,8 @@ def begin(path: Path) -> Row:
     if not path.is_file():
         return {**today, "rows": []}
     results = read(path)
+    if not {"machine", "versions", "rows"} <= results.keys():
+        raise ValueError(f"{path} holds no figures of this kind; give another --results")
     for what, then, now in (
         ("machine", results["machine"], today["machine"]),
         ("torch", results["versions"]["torch"], today["versions"]["torch"]),
