@@ -33,8 +33,9 @@ SSAMBA_LIBRARY(SSAMBA_NAMESPACE, m) {
       "Tensor D, Tensor dt_bias, Tensor? z, bool reverse, bool add, Tensor? lengths) -> ()");
 
   m.def(
-      "bi_mixer(Tensor(a!) s, Tensor x, Tensor in_proj, Tensor? in_bias, Tensor conv, Tensor conv_bias, Tensor x_proj, "
-      "Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj, float times, Tensor? lengths) -> ()");
+      "bi_mixer(Tensor(a!) s, Tensor(b!)? memory, Tensor x, Tensor in_proj, Tensor? in_bias, Tensor conv, "
+      "Tensor conv_bias, Tensor x_proj, Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj, "
+      "float times, Tensor? lengths) -> ()");
   m.def("packed_linear(Tensor x, Tensor weight, Tensor? bias, SymInt outputs) -> Tensor");
 
   m.def(

@@ -4,7 +4,7 @@ from ssamba_ops import _library as _library  # registers torch.ops.ssamba
 from ssamba_ops import flops as flops  # registers what torch counts
 from ssamba_ops import reference
 from ssamba_ops.bi_conv1d import bi_conv1d
-from ssamba_ops.bi_mixer import bi_mixer
+from ssamba_ops.bi_mixer import bi_mixer, mixer_memory
 from ssamba_ops.bi_scan import bi_scan
 from ssamba_ops.causal_conv1d import causal_conv1d
 from ssamba_ops.isa import available_cpu_isas, cpu_isa, current_cpu_isa
@@ -22,6 +22,7 @@ __all__ = [
     "causal_conv1d",
     "cpu_isa",
     "current_cpu_isa",
+    "mixer_memory",
     "pack_matrix",
     "packed_linear",
     "patch_mask",

@@ -6,6 +6,13 @@ import torch
 from torch import Tensor
 
 from ssamba_ops.derivatives import register_refusal
+from ssamba_ops.packed_linear import PANEL
+
+
+def mixer_memory(tokens: int, inner: int, rank: int, states: int, taps: int) -> int:
+    """Numbers that `bi_mixer` needs memory for: about 5 E + 2 (r + 2 N) a token of all clips."""
+    panels = -(-inner // PANEL) * PANEL
+    return tokens * (2 * panels + 3 * inner + 2 * (rank + 2 * states)) + 2 * taps * inner
 
 
 def bi_mixer(
@@ -23,6 +30,7 @@ def bi_mixer(
     out_proj: Tensor,
     times: float = 1.0,
     lengths: Tensor | None = None,
+    memory: Tensor | None = None,
 ) -> None:
     """Adds to the state s what a bidirectional Mamba mixer makes of x::
 
@@ -31,8 +39,8 @@ def bi_mixer(
         y = bi_scan(u, dt W_dtᵀ, A, B, C, D, z, b_dt, delta_softplus=True, lengths=lengths)
         s ← times · s + y W_outᵀ / 2
 
-    The same as the ops one after the other, in four parallel regions instead of a dozen. It takes memory for
-    7 E + 2 (r + 2 N) numbers a token of all clips. On the CPU only, and without gradient.
+    The same as the ops one after the other, in four parallel regions instead of a dozen. On the CPU only, and without
+    gradient.
 
     Args:
         s: (B, L, D), contiguous, read and written; float32, like all.
@@ -46,14 +54,16 @@ def bi_mixer(
         D: (2, E).
         out_proj: packed, (ceil(D / 32), E, 32).
         times: of s, before the sum.
-        lengths: tokens of each clip, (B,); the others neither read nor write.
+        lengths: tokens of each clip, (B,); of the others, s is multiplied by `times` and no more.
+        memory: to work in, (n,), n at least `mixer_memory(B * L, E, r, N, W)`: for many calls in turn, as fresh memory
+            costs up to as much as what is done in it.
 
     Raises:
         RuntimeError: an argument's shape, dtype, device or strides do not fit.
         NotImplementedError: a gradient or tangent is wanted.
     """
     torch.ops.ssamba.bi_mixer(
-        s, x, in_proj, in_bias, conv, conv_bias, x_proj, dt_proj, dt_bias, A, D, out_proj, times, lengths
+        s, memory, x, in_proj, in_bias, conv, conv_bias, x_proj, dt_proj, dt_bias, A, D, out_proj, times, lengths
     )
 
 

@@ -21,6 +21,7 @@ from torch._C._functorch import (
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 from torch.autograd.function import _SingleLevelFunction
+from torch.autograd.graph import increment_version
 
 from ssamba_ops import reference
 
@@ -74,17 +75,27 @@ def register_derivatives(
 
 
 def register_refusal(op: str, instead: str) -> None:
-    """Makes `ssamba::<op>`, an op in place, say what to call instead where a derivative or torch.vmap is wanted."""
+    """Makes `ssamba::<op>`, an op of inference, say what to call instead where a derivative or torch.vmap is wanted.
+
+    What it writes in place is marked as changed, so that a gradient which needs the old values is refused by autograd.
+    """
     overload = getattr(torch.ops.ssamba, op).default
+    arguments = overload._schema.arguments
+    written = [i for i, one in enumerate(arguments) if one.alias_info is not None and one.alias_info.is_write]
 
     def refuse(*args: Any) -> Any:
         raise NotImplementedError(f"ssamba::{op} has no derivative; {instead}, or detach its inputs")
 
     def refuse_to_map(*_: Any) -> Any:
-        raise NotImplementedError(f"ssamba::{op} works in place and cannot be mapped by torch.vmap; {instead}")
+        raise NotImplementedError(f"ssamba::{op} cannot be mapped by torch.vmap; {instead}")
 
     def run(*args: Any) -> Any:
-        return refuse(*args) if _wants_gradient(args) else _below_autograd(overload, args)
+        if _wants_gradient(args):
+            return refuse(*args)
+        outputs = _below_autograd(overload, args)
+        changed = [args[i] for i in written if args[i] is not None]
+        increment_version([x for x in changed if not x.is_inference()])
+        return outputs
 
     _register(overload, run, refuse)
     torch.library.register_vmap(f"ssamba::{op}", refuse_to_map)

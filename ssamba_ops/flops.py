@@ -3,6 +3,7 @@ gradient and on the meta device, padding of `lengths` included.
 
 * A scan: 9 for each direction, clip, token, channel and state, as published counts of Mamba have it; its gradient three
   times as much, since it walks through the states again and each product has two gradients.
+* A product: 2 for each multiply-add; a mixer: its products, convolutions and scans.
 * A convolution: 2 for each tap; its gradient twice as much, and once more where SiLU needs its argument again.
 * Masks, gates, skips and SiLU: none, as torch counts none for its own elementwise ops.
 
@@ -59,6 +60,7 @@ def packed_linear(x: Shape, weight: Shape, bias: Shape | None, outputs: int, *_:
 @register_flop_formula(ops.bi_mixer)
 def bi_mixer(
     s: Shape,
+    memory: Shape | None,
     x: Shape,
     in_proj: Shape,
     in_bias: Shape | None,

@@ -61,7 +61,9 @@ def run_on(device: torch.device, name: str | None = None) -> list[Check]:
         with torch.autograd.set_multithreading_enabled(False):  # gradients of a GPU stay in this thread
             checks = [_check(op, name, partial(_error, op, device)) for op in _cases()]
             checks.append(_check("sample_patch_mask", name, partial(_mask_error, device)))
-            return [*checks, _check("packed_linear", name, _product_error)] if device == CPU else checks
+            if device == CPU:  # ops of the CPU alone
+                checks += [_check(op, name, error) for op, error in _ON_CPU.items()]
+            return checks
     finally:
         _thread.running = False
 
@@ -81,11 +83,29 @@ def _mask_error(device: torch.device) -> float:
 
 @torch.no_grad()
 def _product_error() -> float:
-    """Of an op of the CPU alone."""
     x, weight = _cases()["patch_mask"][0], torch.randn(45, 37, generator=torch.Generator().manual_seed(1))
     expected = x.double() @ weight.double().mT
     error = ssamba_ops.packed_linear(x, ssamba_ops.pack_matrix(weight), None, len(weight)) - expected
     return (error.abs().max() / expected.abs().max()).item()
+
+
+@torch.no_grad()
+def _mixer_error() -> float:
+    generator = torch.Generator().manual_seed(2)
+    B, L, D, E, N, r, W = 2, 45, 24, 37, 16, 3, 4
+    shapes = {"s": (B, L, D), "x": (B, L, D), "in_proj": (2, E, D), "in_bias": (2, E), "conv": (2, E, W)}
+    shapes |= {"conv_bias": (2, E), "x_proj": (2, r + 2 * N, E), "dt_proj": (2, E, r), "dt_bias": (2, E)}
+    shapes |= {"A": (2, E, N), "D": (2, E), "out_proj": (D, E)}
+    given = {name: torch.randn(shape, generator=generator) / shape[-1] ** 0.5 for name, shape in shapes.items()}
+    given["A"] = -given["A"].abs()
+    expected = reference.bi_mixer(**{name: x.double() for name, x in given.items()})
+    pack = ssamba_ops.pack_matrix
+    pairs = {name: torch.stack([pack(half) for half in given[name]]) for name in ("in_proj", "x_proj")}
+    ssamba_ops.bi_mixer(**given | pairs | {"out_proj": pack(given["out_proj"])})
+    return ((given["s"] - expected).abs().max() / expected.abs().max()).item()
+
+
+_ON_CPU = {"packed_linear": _product_error, "bi_mixer": _mixer_error}
 
 
 @cache

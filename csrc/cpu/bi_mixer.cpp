@@ -1,137 +1,165 @@
-// A whole bidirectional mixer on the CPU, for inference: four passes, each of them one parallel region.
+// A whole bidirectional mixer on the CPU, for inference, in four passes of one parallel region each.
 //
-//   [x, z] = W_in s          rows, any thread
-//   u = silu(conv(x)), [dt, B, C] = W_x u      of both directions, a chunk of a clip at a time, while it is in the
-//   caches y = (scan + scan) silu(z)                 split by channels s = times s + W_out y / 2                 rows
+// * project_in: [x, z] = W_in s, rows in any order.
 //
-// Called op by op, the same takes a dozen regions, as many tensors, and for a short clip more time around the kernels
-// than in them.
+// * convolve: u = silu(conv(x)) and [dt, B, C] = W_x u of both directions, a chunk of a clip at a time, while it is in
+//   the nearest caches.
+//
+// * scan: y = (scan + scan) silu(z), split by channels.
+//
+// * project_out: s = times s + W_out y / 2, rows again.
+//
+// Op by op the same takes a dozen regions, as many tensors, and for a short clip more time around the kernels than in
+// them.
 
 #include "../registration.h"
-#include "packed_matrix.h"
+#include "products.h"
 #include "scan_split.h"
 
 namespace ssamba {
 namespace {
 
-// What the passes leave each other, one after the other in one tensor.
-struct Passes {
-  int64_t rows, half, inner, projected;  // clips times tokens; stride from x to z; E; r + 2 N
-  float *xz = nullptr, *u = nullptr, *projection = nullptr, *y = nullptr, *taps = nullptr;
+// The sizes, the inputs, and what the passes leave each other in `memory`.
+struct Mixer {
+  int64_t batch, length, width, inner, state, rank, taps;  // B, L, D, E, N, r, W
+  const int64_t* lengths;
+  const float *x, *in_proj, *in_bias, *conv, *conv_bias, *x_proj, *dt_proj, *dt_bias, *A, *D, *out_proj;
+  float* s;
+  float times;
+  float *xz, *u, *projected, *y, *filters;
 
-  int64_t elements(int64_t width) const {
-    return rows * (2 * half + 2 * inner + 2 * projected + inner) + 2 * width * inner;
+  int64_t rows() const { return batch * length; }
+  int64_t half() const { return panels_of(inner) * kPanel; }  // from x to z
+  int64_t projections() const { return rank + 2 * state; }
+  int64_t memory() const {
+    return rows() * (2 * half() + 3 * inner + 2 * projections()) + 2 * taps * inner;  // as mixer_memory in Python
   }
   void lay_out(float* p) {
-    for (auto [piece, size] : {std::pair{&xz, 2 * half}, {&u, 2 * inner}, {&projection, 2 * projected}, {&y, inner}}) {
-      *piece = p;
-      p += rows * size;
-    }
-    taps = p;
+    xz = p;
+    u = xz + rows() * 2 * half();
+    projected = u + rows() * 2 * inner;
+    y = projected + rows() * 2 * projections();
+    filters = y + rows() * inner;
   }
 };
 
-// The filters (2, E, W) as the convolution reads them: (2, W, E).
-void transpose_taps(float* taps, const float* conv, int64_t inner, int64_t width) {
-  for (int64_t r = 0; r < 2; ++r)
-    for (int64_t c = 0; c < inner; ++c)
-      for (int64_t k = 0; k < width; ++k) taps[(r * width + k) * inner + c] = conv[(r * inner + c) * width + k];
+void project_in(const Mixer& m) {
+  ProductArgs args{m.width, m.inner, m.x, m.width, m.in_proj, m.in_bias, m.xz, 2 * m.half()};
+  ProductArgs gate = args;
+  gate.weight += m.half() * m.width, gate.out += m.half();
+  if (m.in_bias) gate.bias += m.inner;
+  parallel_rows(m.rows(), [&](int64_t begin, int64_t end) {
+    multiply(args, begin, end);
+    multiply(gate, begin, end);
+  });
 }
 
-void bi_mixer(Tensor s, Tensor x, Tensor in_proj, OptionalTensor in_bias, Tensor conv, Tensor conv_bias, Tensor x_proj,
-              Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj, double times,
-              OptionalTensor lengths) {
+// The filters (2, E, W) as the convolution reads them: (2, W, E).
+void transpose_filters(const Mixer& m) {
+  for (int64_t r = 0; r < 2; ++r)
+    for (int64_t c = 0; c < m.inner; ++c)
+      for (int64_t k = 0; k < m.taps; ++k)
+        m.filters[(r * m.taps + k) * m.inner + c] = m.conv[(r * m.inner + c) * m.taps + k];
+}
+
+void convolve(const Mixer& m) {
+  transpose_filters(m);
+  const int64_t chunk = std::min(m.length, rows_of_item(m.rows())), P = m.projections();
+  ConvForwardArgs args{};
+  args.dtype = Dtype::float32;
+  args.directions = 2, args.batch = m.batch, args.length = m.length, args.channels = m.inner, args.width = m.taps;
+  args.chunk_tokens = chunk, args.chunks = (m.length + chunk - 1) / chunk;
+  args.split_channels = m.inner, args.splits = 1;
+  args.reverse[1] = true, args.silu = true, args.lengths = m.lengths;
+  args.x = {m.xz, 0, m.length * 2 * m.half(), 2 * m.half()};
+  args.weight = m.filters, args.bias = m.conv_bias;
+  args.out = {m.u, m.rows() * m.inner, m.length * m.inner, m.inner};
+  const ProductArgs forward{m.inner, P, m.u, m.inner, m.x_proj, nullptr, m.projected, P};
+  ProductArgs backward = forward;
+  backward.x += m.rows() * m.inner, backward.out += m.rows() * P;
+  backward.weight += panels_of(P) * kPanel * m.inner;
+  parallel_items(m.batch * args.chunks, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      SSAMBA_LAUNCH(launch_causal_conv1d, args, item, item + 1);
+      const int64_t first = item % args.chunks * chunk, row = item / args.chunks * m.length + first;
+      const int64_t last = row + std::min(chunk, m.length - first);
+      multiply(forward, row, last);
+      multiply(backward, row, last);
+    }
+  });
+}
+
+void scan(const Mixer& m) {
+  const int64_t P = m.projections(), direction = m.rows() * P;
+  ScanForwardArgs args{};
+  args.dtype = Dtype::float32;
+  args.directions = 2, args.batch = m.batch, args.length = m.length, args.channels = m.inner, args.groups = 1;
+  args.state = m.state, args.rank = m.rank;
+  args.reverse[1] = true, args.delta_softplus = true, args.lengths = m.lengths;
+  args.u = {m.u, m.rows() * m.inner, m.length * m.inner, m.inner, 0};
+  args.delta = {m.projected, direction, m.length * P, P, 0};
+  args.B = {m.projected + m.rank, direction, m.length * P, P, 0};
+  args.C = {m.projected + m.rank + m.state, direction, m.length * P, P, 0};
+  args.z = {m.xz + m.half(), 0, m.length * 2 * m.half(), 2 * m.half(), 0};
+  args.A = m.A, args.D = m.D, args.delta_bias = m.dt_bias, args.delta_weight = m.dt_proj;
+  args.out = {m.y, 0, m.length * m.inner, m.inner, 0};
+  scan_in_parallel(args);
+}
+
+void project_out(const Mixer& m) {
+  ProductArgs args{m.inner, m.width, m.y, m.inner, m.out_proj, nullptr, m.s, m.width};
+  args.add = true, args.keep = m.times, args.scale = 0.5f;
+  parallel_rows(m.rows(), [&](int64_t begin, int64_t end) { multiply(args, begin, end); });
+}
+
+void bi_mixer(Tensor s, OptionalTensor memory, Tensor x, Tensor in_proj, OptionalTensor in_bias, Tensor conv,
+              Tensor conv_bias, Tensor x_proj, Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj,
+              double times, OptionalTensor lengths) {
   const char* op = "bi_mixer";
   check_rank(op, "x", x, 3, "(B, L, D)");
   check_rank(op, "A", A, 3, "(2, E, N)");
   check_rank(op, "dt_proj", dt_proj, 3, "(2, E, r)");
   check_rank(op, "conv", conv, 3, "(2, E, W)");
-  const int64_t batch = x.size(0), length = x.size(1), width = x.size(2), inner = A.size(1), state = A.size(2);
-  const int64_t rank = dt_proj.size(2), taps = conv.size(2), panels = panels_of(inner);
-  check(state >= 1 && rank >= 1 && taps >= 1, op, ": A has shape ", shape_of(A), ", dt_proj ", shape_of(dt_proj),
+  Mixer m{x.size(0), x.size(1), x.size(2), A.size(1), A.size(2), dt_proj.size(2), conv.size(2)};
+  check(m.state >= 1 && m.rank >= 1 && m.taps >= 1, op, ": A has shape ", shape_of(A), ", dt_proj ", shape_of(dt_proj),
         " and conv ", shape_of(conv), "; expected at least one state, one number a token and one tap");
-  Passes passes{batch * length, panels * kPanel, inner, rank + 2 * state};
-  check_floats(op, "x", x, {batch, length, width}, "(B, L, D)");
-  check_floats(op, "s", s, {batch, length, width}, "(B, L, D)");
+  check_floats(op, "x", x, {m.batch, m.length, m.width}, "(B, L, D)");
+  check_floats(op, "s", s, {m.batch, m.length, m.width}, "(B, L, D)");
   check(s.is_contiguous(), op, ": s has strides ", Shape{s.strides().data(), 3},
         "; expected a contiguous tensor, as it is written in place");
-  check_packed(op, "in_proj", in_proj, {2, panels, width, kPanel}, "(2, ceil(E / 32), D, 32)");
-  check_packed(op, "x_proj", x_proj, {2, panels_of(passes.projected), inner, kPanel},
-               "(2, ceil((r + 2 N) / 32), E, 32)");
-  check_packed(op, "out_proj", out_proj, {panels_of(width), inner, kPanel}, "(ceil(D / 32), E, 32)");
-  if (in_bias) check_floats(op, "in_bias", *in_bias, {2, inner}, "(2, E)");
-  check_floats(op, "conv", conv, {2, inner, taps}, "(2, E, W)");
-  check_floats(op, "conv_bias", conv_bias, {2, inner}, "(2, E)");
-  check_floats(op, "dt_proj", dt_proj, {2, inner, rank}, "(2, E, r)");
-  check_floats(op, "dt_bias", dt_bias, {2, inner}, "(2, E)");
-  check_floats(op, "A", A, {2, inner, state}, "(2, E, N)");
-  check_floats(op, "D", D, {2, inner}, "(2, E)");
-  const OptionalTensor all_lengths = check_lengths(op, lengths, x, batch, length);
+  const int64_t panels = panels_of(m.inner), width_panels = panels_of(m.width), P = panels_of(m.projections());
+  check_packed(op, "in_proj", in_proj, {2, panels, m.width, kPanel}, "(2, ceil(E / 32), D, 32)");
+  check_packed(op, "x_proj", x_proj, {2, P, m.inner, kPanel}, "(2, ceil((r + 2 N) / 32), E, 32)");
+  check_packed(op, "out_proj", out_proj, {width_panels, m.inner, kPanel}, "(ceil(D / 32), E, 32)");
+  if (in_bias) check_floats(op, "in_bias", *in_bias, {2, m.inner}, "(2, E)");
+  check_floats(op, "conv", conv, {2, m.inner, m.taps}, "(2, E, W)");
+  check_floats(op, "conv_bias", conv_bias, {2, m.inner}, "(2, E)");
+  check_floats(op, "dt_proj", dt_proj, {2, m.inner, m.rank}, "(2, E, r)");
+  check_floats(op, "dt_bias", dt_bias, {2, m.inner}, "(2, E)");
+  check_floats(op, "A", A, {2, m.inner, m.state}, "(2, E, N)");
+  check_floats(op, "D", D, {2, m.inner}, "(2, E)");
+  const OptionalTensor all_lengths = check_lengths(op, lengths, x, m.batch, m.length);
+  if (memory) {
+    check(memory->dim() == 1 && memory->numel() >= m.memory(), op, ": memory has shape ", shape_of(*memory),
+          "; expected at least ", m.memory(), " numbers (mixer_memory)");
+    check_floats(op, "memory", *memory, {memory->numel()}, "(n,)");
+    check(memory->is_contiguous(), op, ": memory is not contiguous");
+  }
   if (s.numel() == 0) return;
-  const Tensor read = dense(x), conv_weight = dense(conv), bias = dense(conv_bias), dt_weight = dense(dt_proj);
-  const Tensor step_bias = dense(dt_bias), decay = dense(A), skip = dense(D);
-  const OptionalTensor input_bias = dense(in_bias);
-  Tensor memory = empty({passes.elements(taps)}, ScalarType::Float, x);
-  passes.lay_out(mutable_floats(memory));
-  const int64_t rows = passes.rows, half = passes.half, projected = passes.projected;
-  const auto* valid = static_cast<const int64_t*>(data(all_lengths));
-
-  ProductArgs in{width, inner, floats(read), width, floats(in_proj), nullptr, passes.xz, 2 * half};
-  parallel_rows(rows, [&](int64_t begin, int64_t end) {
-    ProductArgs part = in;
-    for (int64_t r = 0; r < 2; ++r) {
-      part.bias = input_bias ? floats(*input_bias) + r * inner : nullptr;
-      part.out = in.out + r * half;
-      multiply(part, begin, end);
-      part.weight += panels * width * kPanel;
-    }
-  });
-
-  transpose_taps(passes.taps, floats(conv_weight), inner, taps);
-  ConvForwardArgs convolution{};
-  convolution.dtype = Dtype::float32;
-  convolution.directions = 2, convolution.batch = batch, convolution.length = length, convolution.channels = inner;
-  convolution.width = taps;
-  const int64_t chunk = std::min(length, rows_of_item(rows));
-  convolution.chunk_tokens = chunk, convolution.chunks = (length + chunk - 1) / chunk;
-  convolution.split_channels = inner, convolution.splits = 1;
-  convolution.reverse[1] = true, convolution.silu = true, convolution.lengths = valid;
-  convolution.x = {passes.xz, 0, length * 2 * half, 2 * half};
-  convolution.weight = passes.taps, convolution.bias = floats(bias);
-  convolution.out = {passes.u, rows * inner, length * inner, inner};
-  ProductArgs project{inner, projected, passes.u, inner, floats(x_proj), nullptr, passes.projection, projected};
-  parallel_items(batch * convolution.chunks, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      SSAMBA_LAUNCH(launch_causal_conv1d, convolution, item, item + 1);
-      const int64_t first = item % convolution.chunks * chunk, row = item / convolution.chunks * length + first;
-      ProductArgs part = project;
-      for (int64_t r = 0; r < 2; ++r) {
-        multiply(part, row, row + std::min(chunk, length - first));
-        part.x += rows * inner, part.out += rows * projected;
-        part.weight += panels_of(projected) * inner * kPanel;
-      }
-    }
-  });
-
-  ScanForwardArgs scan{};
-  scan.dtype = Dtype::float32;
-  scan.directions = 2, scan.batch = batch, scan.length = length, scan.channels = inner, scan.groups = 1;
-  scan.state = state, scan.rank = rank;
-  scan.reverse[1] = true, scan.delta_softplus = true, scan.lengths = valid;
-  const auto projected_from = [&](int64_t first) {
-    return Input{passes.projection + first, rows * projected, length * projected, projected, 0};
-  };
-  scan.u = {passes.u, rows * inner, length * inner, inner};
-  scan.delta = projected_from(0), scan.B = projected_from(rank), scan.C = projected_from(rank + state);
-  scan.z = {passes.xz + half, 0, length * 2 * half, 2 * half};
-  scan.A = floats(decay), scan.D = floats(skip), scan.delta_bias = floats(step_bias);
-  scan.delta_weight = floats(dt_weight);
-  scan.out = {passes.y, 0, length * inner, inner};
-  scan_in_parallel(scan);
-
-  ProductArgs out{inner, width, passes.y, inner, floats(out_proj), nullptr, mutable_floats(s), width};
-  out.add = true, out.keep = float(times), out.scale = 0.5f;
-  parallel_rows(rows, [&](int64_t begin, int64_t end) { multiply(out, begin, end); });
+  const Tensor own = memory ? *memory : empty({m.memory()}, ScalarType::Float, x);
+  m.lay_out(static_cast<float*>(own.mutable_data_ptr()));
+  const Tensor all[] = {dense(x), dense(conv), dense(conv_bias), dense(dt_proj), dense(dt_bias), dense(A), dense(D)};
+  m.x = floats(all[0]), m.conv = floats(all[1]), m.conv_bias = floats(all[2]), m.dt_proj = floats(all[3]);
+  m.dt_bias = floats(all[4]), m.A = floats(all[5]), m.D = floats(all[6]);
+  const OptionalTensor bias = dense(in_bias);
+  m.in_bias = bias ? floats(*bias) : nullptr;
+  m.in_proj = floats(in_proj), m.x_proj = floats(x_proj), m.out_proj = floats(out_proj);
+  m.lengths = static_cast<const int64_t*>(data(all_lengths));
+  m.s = mutable_floats(s), m.times = float(times);
+  project_in(m);
+  convolve(m);
+  scan(m);
+  project_out(m);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "../registration.h"
-#include "packed_matrix.h"
+#include "products.h"
 
 namespace ssamba {
 namespace {
@@ -13,6 +13,7 @@ Tensor packed_linear(Tensor x, Tensor weight, OptionalTensor bias, int64_t outpu
   check(x.dim() >= 1 && x.scalar_type() == ScalarType::Float, op, ": x is ", dtype_text(x.scalar_type()), " of shape ",
         shape_of(x), "; expected float32 of shape (..., K)");
   const int64_t inner = x.size(x.dim() - 1);
+  check(outputs >= 0, op, ": outputs is ", outputs, "; expected 0 or more");
   check_packed(op, "weight", weight, {panels_of(outputs), inner, kPanel}, "(ceil(outputs / 32), K, 32)");
   if (bias) check_floats(op, "bias", *bias, {outputs}, "(outputs,)");
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());

@@ -1,8 +1,8 @@
 // Products of a few rows with a packed matrix.
 //
 // A block of rows and two vectors of outputs stay in registers while the inner axis is walked: for each of its steps
-// two loads of the matrix and one broadcast a row serve two multiply-adds a row. A panel of the matrix stays in the
-// first-level cache while the rows go by.
+// two loads of the matrix and one broadcast a row serve two multiply-adds a row. What is read of the matrix stays in
+// the nearest caches while the rows go by: a line for each step of the inner axis.
 
 #include "../product.h"
 #include "isa.h"

@@ -34,7 +34,7 @@ class RowsAhead {
   }
 
  private:
-  uintptr_t next_[kTensors], skip_[kTensors];
+  uintptr_t next_[kTensors] = {}, skip_[kTensors] = {};
   int count_ = 0;
   int64_t left_, vectors_, vector_ = 0, vector_bytes_;
 };

@@ -252,10 +252,11 @@ inline void prepare_decays(const Tile<Row>& tile, const typename Row::acc_t* dec
   make_decays<kStates, false>(tile, decay, out);
 }
 
-// exp(delta A) of state n of a token, prepared or not.
+// exp(delta A) of state n of token t, prepared or not.
 template <typename acc_t, int kBlock>
-inline Vec<acc_t> decay_of(const DecayRow<acc_t, kBlock>& prepared, int n, Vec<acc_t> delta, const acc_t* decay) {
-  if constexpr (kDecaysFirst) return load(prepared.of[n]);
+inline Vec<acc_t> decay_of(const DecayRow<acc_t, kBlock>* prepared, int t, int n, Vec<acc_t> delta,
+                           const acc_t* decay) {
+  if constexpr (kDecaysFirst) return load(prepared[t].of[n]);
   return exp2_product<false>(delta, load_vectors<1>(decay + n * kLanes<acc_t>)).at[0];
 }
 
@@ -288,7 +289,7 @@ inline int load_projections(Acc<in_t>* B, Acc<in_t>* C, const ScanArgs& args, co
 template <typename in_t, int kTensors, typename Tensor>
 inline void add_rows(RowsAhead<kTensors>& rows, const Tensor& x, const Lane& first, int64_t index, int64_t length,
                      bool reverse) {
-  if (!x.data) return;
+  if (!x.data || index < 0 || index >= tile_count(length)) return;
   const int64_t start = tile_start(index, length, reverse);
   const int64_t last = (length - start < kTileTokens ? length - start : kTileTokens) - 1;
   rows.add(at<in_t>(x, first, reverse ? start + last : start) + first.channel,

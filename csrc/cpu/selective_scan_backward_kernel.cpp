@@ -5,10 +5,10 @@
 //   dC_t = sum_d dy_t h_t          dB_t = sum_d g_t delta_t u_t        w_t = g_t exp(delta_t A) h_{t-1}
 //   dA = sum_t w_t delta_t         ddelta_t = w_t . A + (g_t . B_t) u_t    du_t = (g_t . B_t) delta_t + D dy_t
 //
-// Shapes and work items as in the forward kernel. Tiles are taken against the order of the scan: the states of a tile
-// are replayed from its checkpoint into a trace, and the gradients walked back through it, two vectors of channels at a
-// time. dB and dC are summed over the lanes of a pair of vectors by a butterfly, then over the split's pairs. All sums
-// are float32 (float64 for float64), in an order that only the shape decides.
+// Shapes and work items as in the forward kernel. Tiles are taken against the order of the scan: some states of a tile
+// are replayed from its checkpoint, and the gradients walked back through them, one vector of channels after the other.
+// dB and dC of two vectors are added lane by lane, then summed over lanes by a butterfly, then over the split's pairs.
+// All sums are float32 (float64 for float64), in an order that only the shape decides.
 
 #include "isa.h"
 #include "kernels.h"
@@ -42,7 +42,7 @@ struct alignas(64) GradientRow {
   T gate_slope[kLanes<T>];  // dout silu'(z); only with a gate
 };
 
-// The states before a step of the walk; `decay` leads out of them.
+// The states before a step of the walk.
 template <typename T>
 struct StateRow {
   T of[kAdjointBlock][kLanes<T>];
@@ -122,7 +122,7 @@ void replay_tile(Tile<GradientRow<acc_t>>& tile, DecayRow<acc_t, kAdjointBlock>*
     if constexpr (kWithY) y = load(token.y);
     SSAMBA_LANES
     for (int n = 0; n < kStates; ++n) {
-      const Vec<acc_t> a = decay_of(decays[t], n, delta, decay);
+      const Vec<acc_t> a = decay_of(decays, t, n, delta, decay);
       if constexpr (!kDecaysFirst) store(decays[t].of[n], a);
       h[n] = a * h[n] + delta_u * b[n];
       if constexpr (kWithY) y += h[n] * c[n];
@@ -329,15 +329,13 @@ void differentiate_direction(const ScanBackwardArgs& args, const Split& split, i
   for (int64_t index = tile_count(length) - 1; index >= 0; --index) {
     const int64_t start = tile_start(index, length, reverse);
     Rows rows = next_rows<in_t, kTensorsAhead>(split, index - 1, length);
-    if (index > 0) {
-      const Lane first = block_lane<acc_t>(args, split, direction, 0);
-      add_rows<in_t>(rows, args.u, first, index - 1, length, reverse);
-      add_rows<in_t>(rows, args.delta, first, index - 1, length, reverse);
-      add_rows<in_t>(rows, args.dout, first, index - 1, length, reverse);
-      add_rows<in_t>(rows, args.z, first, index - 1, length, reverse);
-      add_rows<in_t>(rows, args.du, first, index - 1, length, reverse);
-      add_rows<in_t>(rows, args.ddelta, first, index - 1, length, reverse);
-    }
+    const Lane first = block_lane<acc_t>(args, split, direction, 0);
+    add_rows<in_t>(rows, args.u, first, index - 1, length, reverse);
+    add_rows<in_t>(rows, args.delta, first, index - 1, length, reverse);
+    add_rows<in_t>(rows, args.dout, first, index - 1, length, reverse);
+    add_rows<in_t>(rows, args.z, first, index - 1, length, reverse);
+    add_rows<in_t>(rows, args.du, first, index - 1, length, reverse);
+    add_rows<in_t>(rows, args.ddelta, first, index - 1, length, reverse);
     const int tokens = load_projections<in_t>(work.B, work.C, args, split, direction, start, length);
     __builtin_memset(work.dBC, 0, std::size_t(tokens * work.sums_row(args.state)) * sizeof(acc_t));
     int64_t i = 0;

@@ -1,7 +1,8 @@
 // Selective scan, forward, for one or two directions of time.
 //
-//   delta = softplus(delta + delta_bias)        h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t        y_t = C_t . h_t +
-//   D u_t out = sum over directions of y, times silu(z)
+//   delta = softplus(delta + delta_bias)          h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t
+//
+//   y_t = C_t . h_t + D u_t                       out = sum over directions of y, times silu(z)
 //
 // u, delta (R, B, L, D); B, C (R, B, L, G, N); A (R, D, N). One work item is one clip and a split of one group's
 // channels, a few vectors wide. It goes through time tile by tile, and in a tile vector by vector with the states in
@@ -41,7 +42,7 @@ inline void walk_tile(const Tile<TileRow<acc_t>>& tile, const DecayRow<acc_t, kS
     rows.fetch();
     SSAMBA_LANES
     for (int n = 0; n < kStates; ++n) {
-      h[n] = delta_u * b[n] + decay_of(decays[t], n, delta, decay) * h[n];
+      h[n] = delta_u * b[n] + decay_of(decays, t, n, delta, decay) * h[n];
       sum[n & 1] += h[n] * c[n];
     }
     store(y + t * row, sum[0] + sum[1]);

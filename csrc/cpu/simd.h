@@ -183,13 +183,6 @@ inline void store_narrowed(in_t* p, Vec<Acc<in_t>> v, int count) {
   }
 }
 
-template <typename T>
-inline T horizontal_sum(Vec<T> v) {
-  T sum = 0;
-  for (int i = 0; i < kLanes<T>; ++i) sum += v[i];
-  return sum;
-}
-
 // What the vector extension has no operator for, by the level's own instruction for floats where there is one.
 #if defined(__AVX512F__)
 #define SSAMBA_PS(name, ...) Vec<float>(_mm512_##name##_ps(__VA_ARGS__))

@@ -46,7 +46,7 @@ def test_the_models_numbers(perturbed, noise, layout, norm):
 
 @LAYOUTS
 def test_float32_and_bfloat16(perturbed, noise, layout):
-    """float32 with matrices laid out for oneDNN, where there is oneDNN; bfloat16 as autocast multiplies."""
+    """float32 with packed matrices; bfloat16 as autocast multiplies."""
     model, x = perturbed(layout=layout), noise(2, 130, 128)
     exact = model(x.double()).detach()
     model.float()
@@ -61,6 +61,9 @@ def test_float32_and_bfloat16(perturbed, noise, layout):
     half = copy.deepcopy(model).bfloat16().frozen()
     assert half.multiplies_in == "bfloat16"
     assert half(x).dtype == torch.bfloat16
+    wide = copy.deepcopy(model).bfloat16().frozen(torch.float32)  # products in float32, states in bfloat16
+    assert wide(x).dtype == torch.bfloat16
+    torch.testing.assert_close(wide(x).double(), half(x).double(), rtol=0, atol=0.15)
 
 
 def test_autocast_leaves_the_layers_as_they_were_frozen(perturbed, noise):

@@ -49,7 +49,7 @@ def test_parts_of_a_padded_batch(perturbed, noise, monkeypatch, layout, rows):
 @LAYOUTS
 @pytest.mark.parametrize("rows", [24, 90, 1000])
 def test_float32(perturbed, noise, monkeypatch, layout, rows):
-    """With matrices laid out for oneDNN, where there is oneDNN; five clips one by one, two by two and together."""
+    """With packed matrices; five clips one by one, two by two and together."""
     monkeypatch.setattr("ssamba.inference.parts.rows_at_once", lambda: rows)
     model, x, lengths = perturbed(layout=layout), noise(5, 80, 128).double(), [80, 16, 80, 33, 64]
     exact = with_gradient(model, x, lengths=lengths)

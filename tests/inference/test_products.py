@@ -1,4 +1,4 @@
-"""Matrices laid out for inference multiply like any others."""
+"""Matrices packed for inference multiply like any others."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ def check(inputs: dict, **options) -> torch.Tensor:
     given = packed(inputs)
     bi_mixer(**given, **options)
     terms = inputs["x"].shape[1] * inputs["A"].shape[1]
-    assert_close(given["s"], reference.bi_mixer(**exact, **options), terms, "s")
+    definition = {name: x for name, x in options.items() if name != "memory"}
+    assert_close(given["s"], reference.bi_mixer(**exact, **definition), terms, "s")
     return given["s"]
 
 
@@ -39,13 +40,15 @@ def test_lengths():
     check(mixer_inputs((4, 37, 24, 40, 16, 3, 4)), lengths=torch.tensor([37, 0, 1, 20]))
 
 
-def test_same_bits_for_any_number_of_threads():
+@pytest.mark.parametrize("level", ssamba_ops.available_cpu_isas())
+def test_same_bits_for_any_number_of_threads(level):
     inputs, threads = mixer_inputs((3, 70, 24, 40, 16, 3, 4)), torch.get_num_threads()
     try:
         results = []
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            results.append(check(inputs))
+            with ssamba_ops.cpu_isa(level):
+                results.append(check(inputs))
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(results[0], results[1])
@@ -58,6 +61,29 @@ def test_padding_changes_no_bit_of_a_clip():
     whole = check(inputs, lengths=torch.tensor([50, 21]))
     alone = check(inputs | {name: inputs[name][1:, :21] for name in ("s", "x")})
     assert torch.equal(whole[1:, :21], alone)
+
+
+@INFERRING
+def test_memory_of_its_own_or_lent():
+    size = SIZES[1]
+    batch, length, _, inner, states, rank, taps = size
+    needed = ssamba_ops.mixer_memory(batch * length, inner, rank, states, taps)
+    inputs = mixer_inputs(size)
+    alone = check(inputs)
+    lent = torch.full((needed,), float("nan"))
+    assert torch.equal(check(inputs, memory=lent), alone)
+    with pytest.raises(RuntimeError, match=f"bi_mixer: memory has shape .* expected at least {needed} numbers"):
+        bi_mixer(**packed(inputs), memory=lent[1:])
+
+
+def test_a_gradient_that_needs_the_old_state_is_refused():
+    inputs = packed(mixer_inputs(SIZES[1]))
+    scale = torch.ones(24, requires_grad=True)
+    product = (inputs["s"] * scale).sum()
+    with torch.no_grad():
+        bi_mixer(**inputs)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.backward()
 
 
 @INFERRING
@@ -90,4 +116,5 @@ def test_bad_arguments(changed, message):
 
 @INFERRING
 def test_opcheck():
-    torch.library.opcheck(torch.ops.ssamba.bi_mixer, (*packed(mixer_inputs(SIZES[2])).values(), 1.0, None))
+    s, *others = packed(mixer_inputs(SIZES[2])).values()
+    torch.library.opcheck(torch.ops.ssamba.bi_mixer, (s, None, *others, 1.0, None))

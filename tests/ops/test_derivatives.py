@@ -264,7 +264,7 @@ def test_scan_part_refuses_derivatives_and_vmap():
         ssamba_ops.scan_part(y, torch.zeros(1, 3, 1), forward_ad.make_dual(u, u), **rest)
     assert (y == 7).all()
     part(u.requires_grad_().detach())
-    with pytest.raises(NotImplementedError, match=r"scan_part .* cannot be mapped by torch\.vmap; call ssamba_ops"):
+    with pytest.raises(NotImplementedError, match=r"scan_part cannot be mapped by torch\.vmap; call ssamba_ops"):
         vmap(part)(torch.ones(3, 1, 2, 3))
 
 

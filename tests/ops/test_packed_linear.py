@@ -64,6 +64,16 @@ def test_bad_arguments(x, weight, bias, message):
         packed_linear(x, weight, bias, 3)
 
 
+def test_what_it_cannot_do_is_said():
+    x, weight = torch.zeros(2, 4), torch.zeros(1, 4, 32)
+    with pytest.raises(RuntimeError, match="packed_linear: outputs is -1; expected 0 or more"), torch.no_grad():
+        packed_linear(x, weight[:0], None, -1)
+    with pytest.raises(NotImplementedError, match="packed_linear has no derivative; call torch"):
+        packed_linear(x.requires_grad_(), weight, None, 3)
+    with pytest.raises(NotImplementedError, match=r"packed_linear cannot be mapped by torch\.vmap; call torch"):
+        torch.vmap(lambda row: packed_linear(row, weight, None, 3))(x.detach())
+
+
 @torch.no_grad()
 def test_opcheck():
     torch.library.opcheck(torch.ops.ssamba.packed_linear, (normal(3, 5, 8), pack_matrix(normal(9, 8)), None, 9))

@@ -127,11 +127,11 @@ class _Parts:
             ready = ready or parts.part_mixer(mixer, product, multiply)
             leads = layer % self.together == 0  # the others read what it has normalised
             self.steps.append(parts.Step(ready, norm if leads else None, self.together if leads else 1))
-            self.plain.append(None if ready.x_in.laid_out else mixer)
+            self.plain.append(None if ready.x_in.packed else mixer)
 
     def mixers(self) -> Iterator[MixerTensors]:
         for step, plain in zip(self.steps, self.plain, strict=True):
-            yield plain or _laid_out_mixer(step.mixer)
+            yield plain or _unpacked_mixer(step.mixer)
 
     @torch.compiler.disable
     @torch.no_grad()
@@ -193,7 +193,7 @@ def _product(matrix: Tensor | Int8Matrix, bias: Tensor | None, kind: str) -> par
     return INT8[kind](matrix, bias) if isinstance(matrix, Int8Matrix) else Product(matrix, bias)
 
 
-def _laid_out_mixer(mixer: parts.PartMixer) -> MixerTensors:
+def _unpacked_mixer(mixer: parts.PartMixer) -> MixerTensors:
     in_proj = [mixer.x_in.weight, mixer.z_in.weight]
     biases = [mixer.x_in.bias, mixer.z_in.bias]
     return MixerTensors(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssamba_ops import bi_mixer, causal_conv1d, pack_matrix, scan_part
+from ssamba_ops import bi_mixer, causal_conv1d, mixer_memory, pack_matrix, scan_part
 
 from ..encoder.packing import Direction, MixerTensors
 from .memory import keep_a_little_freed_memory
@@ -134,15 +134,18 @@ def run(
     most, like = max(clips.stop - clips.start for clips in groups), next(iter(steps)).mixer
     inner, taps = like.directions[0].conv.shape
     parts = cut(length, most, shortest=2 * taps)
-    memory = None
-    if len(parts) > 1 or like.whole is None:
-        memory = [last.new_empty(most, length, size, dtype=like.dtype) for size in (width, inner, inner)]
+    whole = len(parts) == 1 and like.whole is not None and last.dtype == torch.float32
+    if whole:
+        sizes = inner, like.directions[0].dt_proj.shape[1], like.directions[0].A.shape[1], taps
+        memory = last.new_empty(mixer_memory(most * length, *sizes))
+    else:
+        arrays = [last.new_empty(most, length, size, dtype=like.dtype) for size in (width, inner, inner)]
     for clips in groups:
         count, valid = clips.stop - clips.start, None if lengths is None else lengths[clips]
-        if memory is None:
-            some = _ShortClips(last[clips], valid)
+        if whole:
+            some = _ShortClips(last[clips], memory, valid)
         else:
-            some = _Clips(last[clips], *(array[:count] for array in memory), parts=parts, lengths=valid)
+            some = _Clips(last[clips], *(array[:count] for array in arrays), parts=parts, lengths=valid)
         for index in some.take(steps):
             if index in states:
                 states[index][clips] = some.s
@@ -154,6 +157,7 @@ class _ShortClips:
     """A few clips, (B, L, D), on their way through the layers whole."""
 
     s: Tensor  # (B, L, D), the state
+    memory: Tensor  # that every mixer works in
     lengths: Tensor | None  # (B,)
 
     def take(self, steps: Iterable[Step]) -> Iterator[int]:
@@ -162,7 +166,7 @@ class _ShortClips:
         for index, step in enumerate(steps):
             if step.normalise:
                 read = step.normalise(self.s)
-            bi_mixer(self.s, read, **step.mixer.whole, times=step.times, lengths=self.lengths)
+            bi_mixer(self.s, read, **step.mixer.whole, times=step.times, lengths=self.lengths, memory=self.memory)
             yield index
 
 

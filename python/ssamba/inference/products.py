@@ -20,16 +20,18 @@ class Product:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, packed: Tensor | None = None) -> None:
         self.bias, self._outputs = bias, len(weight)
-        self.laid_out = is_packed(weight)
-        self._weight = weight if not self.laid_out else pack_matrix(weight) if packed is None else packed
+        self.packed = is_packed(weight)
+        if self.packed:
+            weight = pack_matrix(weight) if packed is None else packed
+        self._weight = weight
 
     @property
     def weight(self) -> Tensor:
         """W (N, K); a copy if it was packed."""
-        return unpack_matrix(self._weight, self._outputs) if self.laid_out else self._weight
+        return unpack_matrix(self._weight, self._outputs) if self.packed else self._weight
 
     def __call__(self, x: Tensor) -> Tensor:
-        if not self.laid_out:
+        if not self.packed:
             return F.linear(x, self._weight, self.bias)
         return packed_linear(x, self._weight, self.bias, self._outputs)
 

@@ -40,7 +40,7 @@ def quantise(weight: Tensor) -> Int8Matrix:
 class Int8Product:
     """x (…, K) → x Wᵀ + b (…, N), multiplied in int8 by the scale that each call's x has."""
 
-    laid_out = True
+    packed = True
 
     def __init__(self, matrix: Int8Matrix, bias: Tensor | None = None) -> None:
         if not hasattr(torch, "_make_per_channel_quantized_tensor"):
@@ -73,7 +73,7 @@ class Int8Product:
 class RestoredProduct:
     """x (…, K) → x Wᵀ + b (…, N) by the restored matrix: a quarter of the memory, not faster."""
 
-    laid_out = False
+    packed = False
 
     def __init__(self, matrix: Int8Matrix, bias: Tensor | None = None) -> None:
         self.weight, self.bias = matrix, bias

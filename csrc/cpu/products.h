@@ -1,4 +1,4 @@
-// Tensors of float32 that products read: packed matrices, and rows to multiply with them.
+// What the ops with packed matrices share: checks of their tensors, and rows shared among threads.
 #pragma once
 
 #include <algorithm>
@@ -30,11 +30,11 @@ inline void check_packed(const char* op, const char* name, const Tensor& x, std:
 // How many rows one item takes, so that all threads have the same: whole blocks of rows, about 64, as each item reads
 // the matrix from afar. A row's bits do not depend on it.
 inline int64_t rows_of_item(int64_t rows) {
-  constexpr int64_t kRows = 64, kBlock = 12;
+  constexpr int64_t kRows = 64, kBlock = 6;  // kBlock: what every level's blocks are multiples of
   const int64_t threads = thread_count(),
                 turns = std::max<int64_t>(1, (rows + threads * kRows / 2) / (threads * kRows));
   const int64_t even = (rows + threads * turns - 1) / (threads * turns);
-  return std::max(kBlock, (even + kBlock / 2 - 1) / (kBlock / 2) * (kBlock / 2));
+  return std::max(2 * kBlock, (even + kBlock - 1) / kBlock * kBlock);
 }
 
 // Calls body(begin, end) for stretches of `rows`, on all threads.
