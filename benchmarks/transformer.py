@@ -5,7 +5,7 @@ python benchmarks/transformer.py --sections encode,train --again        # and wh
 python benchmarks/transformer.py --report --readme benchmarks/results/README.md   # the tables, between the marks
 
 What is compared is timed in turn in one process, on the same input; ours is the paired layout, as published, frozen,
-SSAST has fused attention ("sdpa"), or its formula ("explicit") on the longest input and where memory is counted. A
+SSAST has fused attention ("sdpa"), or its formula ("explicit") where memory is counted. A
 training step differs in nothing but the layers. Stop it and start it again: it goes on. --rehearse goes the same way
 with small sizes, to see that nothing is broken; its figures say nothing.
 """

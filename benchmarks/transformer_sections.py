@@ -31,7 +31,7 @@ class Plan:
     """How much is measured; tokens include cls."""
 
     encode: Sequence[tuple[str, int]] = (*(("tiny", n) for n in (129, 513, 2049, 22529)), ("base", 513))
-    explicit_from: int = 22529  # tokens from which on explicit attention is timed too
+    explicit_from: int = 1 << 40  # tokens from which on explicit attention is timed too: none, at minutes a round
     train: Sequence[tuple[str, int, int]] = (("tiny", 8, 513), ("tiny", 1, 513))  # size, clips, tokens
     beside: tuple[str, int] = ("tiny", 513)  # what is encoded on a busy machine and in several processes
     processes: Sequence[int] = (1, 2, 4)
