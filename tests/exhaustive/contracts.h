@@ -18,7 +18,7 @@ inline bool is_close_to_one(float x) { return x >= -0x1p-10f && x < 0; }
 // As accurate as its float, or what is forgotten in a thousand tokens would be noise.
 inline const char* decay(float x, float y, double exact) {
   if (!is_close_to_one(x)) return nullptr;
-  if (y == 1 && exact < 1 - 0x1p-25) return "1 only where it is the nearest float";
+  if (y == 1 && exact < 1 - 0.51 * 0x1p-24) return "1 only where that is 0.51 units off at most";
   return std::fabs(y - exact) < 0x1p-24 ? nullptr : "less than a unit in the last place off";
 }
 

@@ -47,7 +47,7 @@ def test_every_level_keeps_its_promises(check):
         ("nan", "exp2 on baseline breaks a promise: of nan it is 0, exactly nan; expected a NaN."),
         ("infinity", "exp2 on baseline breaks a promise: of inf it is 3.40282347e+38, exactly inf; expected infinity."),
         ("underflow", "exactly 0; expected 0 to the smallest normal float."),
-        ("rounded-decay", "it is 1, exactly 0.99999997; expected 1 only where it is the nearest float."),
+        ("rounded-decay", "expected 1 only where that is 0.51 units off at most."),
         ("slow-decay", "it is 0.99999994, exactly 1; expected less than a unit in the last place off."),
         ("identity", "expected the argument itself above 20."),
     ],
