@@ -37,8 +37,8 @@ def mixer_inputs(batch: int, length: int, width: int) -> dict[str, Tensor]:
 
 
 def packed(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    pairs = {name: torch.stack([pack_matrix(half) for half in inputs[name]]) for name in ("in_proj", "x_proj")}
-    return inputs | pairs | {"out_proj": pack_matrix(inputs["out_proj"]), "s": inputs["s"].clone()}
+    matrices = {name: pack_matrix(inputs[name]) for name in ("in_proj", "x_proj", "out_proj")}
+    return inputs | matrices | {"s": inputs["s"].clone()}
 
 
 def op_by_op(

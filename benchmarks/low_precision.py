@@ -24,11 +24,10 @@ from torch import Tensor
 
 import measured_on
 from alternating import in_turn, in_words, ratio, spread
+from resumable import add_options, finish, measure_missing
 from ssamba import SSAMBA, FrozenSSAMBA, SSAMBAConfig
-from ssamba.bench.readme_section import replace_section
 from ssamba.data import AudioDataset, make_loader, read_manifest
 from ssamba.inference.memory import keep_freed_memory
-from ssamba.training import Interrupted
 from ssamba.training.loading import class_names, load_classifier
 from ssamba.training.start import seconds_of
 
@@ -42,19 +41,7 @@ Batches = list[tuple[Tensor, Tensor, Tensor]]  # log-mel, frames, labels
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parse(argv)
-    try:
-        text = tables(measured_on.read(arguments.results) if arguments.report else measure(arguments))
-        if arguments.readme:
-            replace_section(arguments.readme, BEGIN, END, text)
-    except (KeyboardInterrupt, Interrupted) as stop:  # the latter while a model is trained
-        print("low_precision: stopped; the same command does what is missing", file=sys.stderr)
-        return getattr(stop, "exit_code", 130)
-    except (ValueError, OSError) as error:
-        print(f"low_precision: {error}", file=sys.stderr)
-        return 2
-    print(text)
-    return 0
+    return finish("low_precision", parse(argv), measure, tables, (BEGIN, END), left="does what is missing")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -68,10 +55,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=30.0, help="for the rounds of a case (default: 30)")
-    parser.add_argument("--again", action="store_true", help="measure what the results hold already, too")
-    parser.add_argument("--report", action="store_true", help="measure nothing")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help=f"default: {RESULTS}")
-    parser.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between the marks in this file")
+    add_options(parser, RESULTS)
     arguments = parser.parse_args(argv)
     if (arguments.checkpoint is None) != (arguments.data is None):
         parser.error("--checkpoint and --data belong together: give both, or none to train the demo's model")
@@ -80,7 +64,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def measure(arguments: argparse.Namespace) -> Row:
-    """The results with a row for each case, written as soon as it is there."""
+    """The results with a row for the words and for each size."""
     results = measured_on.begin(arguments.results)
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
@@ -90,11 +74,7 @@ def measure(arguments: argparse.Namespace) -> Row:
     for size in arguments.sizes:
         case = {"section": "encode", "size": size, "tokens": TOKENS, "threads": arguments.threads}
         cases.append((case, partial(encode, size, arguments.seconds)))
-    for case, run in cases:
-        if arguments.again or not measured_on.is_kept(results, case):
-            print("low_precision:", *case.values(), file=sys.stderr, flush=True)
-            measured_on.keep(arguments.results, results, case, run())
-    return results
+    return measure_missing("low_precision", arguments, results, cases)
 
 
 def encode(size: str, seconds: float) -> Row:

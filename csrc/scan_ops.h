@@ -9,10 +9,6 @@
 
 namespace ssamba {
 
-inline int64_t splits(const ScanArgs& args) {
-  return (args.channels / args.groups + args.split_channels - 1) / args.split_channels;
-}
-
 struct ScanResult {
   Tensor out, last_state, checkpoints;
 };

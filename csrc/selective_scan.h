@@ -36,6 +36,14 @@ struct ScanArgs {
   int64_t rank;               // r, or 0 where delta is (R, B, L, D)
 };
 
+namespace {  // compiled anew for every instruction set
+
+inline int64_t splits(const ScanArgs& args) {
+  return (args.channels / args.groups + args.split_channels - 1) / args.split_channels;
+}
+
+}  // namespace
+
 // Checkpoints are the states from which the backward pass replays: one entry for every tile of so many tokens, counted
 // from the clip's first token in both directions, with the states just before the walk enters that tile.
 constexpr int kCpuCheckpointTokens = 32, kCudaCheckpointTokens = 16;

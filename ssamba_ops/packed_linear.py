@@ -12,13 +12,13 @@ PANEL = 32  # outputs that lie side by side: kPanel in csrc/product.h
 
 
 def pack_matrix(weight: Tensor) -> Tensor:
-    """W (N, K) as panels (ceil(N / 32), K, 32): 32 outputs of an input side by side, zeros behind the last."""
-    padded = F.pad(weight, (0, 0, 0, -len(weight) % PANEL))
-    return padded.unflatten(0, (-1, PANEL)).transpose(1, 2).contiguous()
+    """W (…, N, K) as panels (…, ceil(N / 32), K, 32): 32 outputs of an input side by side, zeros behind the last."""
+    padded = F.pad(weight, (0, 0, 0, -weight.shape[-2] % PANEL))
+    return padded.unflatten(-2, (-1, PANEL)).transpose(-2, -1).contiguous()
 
 
 def unpack_matrix(packed: Tensor, outputs: int) -> Tensor:
-    """The inverse of `pack_matrix`: W (outputs, K), a copy."""
+    """The inverse of `pack_matrix` for one matrix: W (outputs, K), a copy."""
     return packed.transpose(1, 2).flatten(0, 1)[:outputs].contiguous()
 
 

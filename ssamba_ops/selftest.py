@@ -99,9 +99,8 @@ def _mixer_error() -> float:
     given = {name: torch.randn(shape, generator=generator) / shape[-1] ** 0.5 for name, shape in shapes.items()}
     given["A"] = -given["A"].abs()
     expected = reference.bi_mixer(**{name: x.double() for name, x in given.items()})
-    pack = ssamba_ops.pack_matrix
-    pairs = {name: torch.stack([pack(half) for half in given[name]]) for name in ("in_proj", "x_proj")}
-    ssamba_ops.bi_mixer(**given | pairs | {"out_proj": pack(given["out_proj"])})
+    matrices = {name: ssamba_ops.pack_matrix(given[name]) for name in ("in_proj", "x_proj", "out_proj")}
+    ssamba_ops.bi_mixer(**given | matrices)
     return ((given["s"] - expected).abs().max() / expected.abs().max()).item()
 
 

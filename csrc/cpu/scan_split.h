@@ -19,9 +19,7 @@ inline void split_channels(ScanArgs& args, int64_t wanted_items, int64_t most_ve
   args.split_channels = vector * std::clamp<int64_t>(shared, 1, most_vectors);
 }
 
-inline int64_t work_items(const ScanArgs& args) {
-  return args.batch * args.groups * ((args.channels / args.groups + args.split_channels - 1) / args.split_channels);
-}
+inline int64_t work_items(const ScanArgs& args) { return args.batch * args.groups * splits(args); }
 
 // Forward, a split changes no bit of the result, so the number of threads may decide.
 inline void scan_in_parallel(ScanForwardArgs& args) {

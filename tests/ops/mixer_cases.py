@@ -37,5 +37,5 @@ def mixer_inputs(size: tuple[int, ...], bias: bool = True) -> dict[str, Tensor |
 
 def packed(inputs: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
     """As the op takes them; s is a copy."""
-    pairs = {name: torch.stack([pack_matrix(half) for half in inputs[name]]) for name in ("in_proj", "x_proj")}
-    return inputs | pairs | {"out_proj": pack_matrix(inputs["out_proj"]), "s": inputs["s"].clone()}
+    matrices = {name: pack_matrix(inputs[name]) for name in ("in_proj", "x_proj", "out_proj")}
+    return inputs | matrices | {"s": inputs["s"].clone()}

@@ -79,9 +79,9 @@ def packed_mixer(tensors: MixerTensors) -> PartMixer | None:
         return None
     ins = tensors.in_proj.chunk(2)
     whole = {
-        "in_proj": torch.stack([pack_matrix(weight) for weight in ins]),
+        "in_proj": pack_matrix(torch.stack(ins)),
         "in_bias": None if tensors.in_bias is None else tensors.in_bias.unflatten(0, (2, -1)),
-        "x_proj": torch.stack([pack_matrix(one.x_proj) for one in tensors.directions]),
+        "x_proj": pack_matrix(torch.stack([one.x_proj for one in tensors.directions])),
         "out_proj": pack_matrix(tensors.out_proj),
     }
     biases = (None, None) if tensors.in_bias is None else whole["in_bias"].unbind()
