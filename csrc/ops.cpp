@@ -33,7 +33,19 @@ SSAMBA_LIBRARY(SSAMBA_NAMESPACE, m) {
       "Tensor D, Tensor dt_bias, Tensor? z, bool reverse, bool add, Tensor? lengths) -> ()");
 
   m.def(
-      "bi_mixer(Tensor(a!) s, Tensor(b!)? memory, Tensor x, Tensor in_proj, Tensor? in_bias, Tensor conv, "
+      "bi_mixer(Tensor x, Tensor in_proj, Tensor? in_bias, Tensor conv, Tensor conv_bias, Tensor x_proj, "
+      "Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj, Tensor? lengths=None) -> Tensor");
+  m.def(
+      "bi_mixer_forward(Tensor x, Tensor in_proj, Tensor? in_bias, Tensor conv, Tensor conv_bias, Tensor x_proj, "
+      "Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj, Tensor? lengths) -> (Tensor out, "
+      "Tensor xz, Tensor projected, Tensor checkpoints)");
+  m.def(
+      "bi_mixer_backward(Tensor dout, Tensor xz, Tensor projected, Tensor checkpoints, Tensor x, Tensor in_proj, "
+      "Tensor? in_bias, Tensor conv, Tensor conv_bias, Tensor x_proj, Tensor dt_proj, Tensor dt_bias, Tensor A, "
+      "Tensor D, Tensor out_proj, Tensor? lengths) -> (Tensor dx, Tensor din_proj, Tensor din_bias, Tensor dconv, "
+      "Tensor dconv_bias, Tensor dx_proj, Tensor ddt_proj, Tensor ddt_bias, Tensor dA, Tensor dD, Tensor dout_proj)");
+  m.def(
+      "packed_mixer(Tensor(a!) s, Tensor(b!)? memory, Tensor x, Tensor in_proj, Tensor? in_bias, Tensor conv, "
       "Tensor conv_bias, Tensor x_proj, Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj, "
       "float times, Tensor? lengths) -> ()");
   m.def("packed_linear(Tensor x, Tensor weight, Tensor? bias, SymInt outputs) -> Tensor");

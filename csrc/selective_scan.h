@@ -63,6 +63,7 @@ struct ScanBackwardArgs : ScanArgs {
   bool shared_u;            // one u for both directions: du is the sum of theirs
   Output du, ddelta;        // (R, B, L, D)
   Output dz;                // (B, L, D)
+  Output out;               // (B, L, D), what the forward pass made, once more; on the CPU, and only with a gate
   void* dA;                 // acc (B, R, D, N)
   void* dB;                 // acc (S, R, B, L, G, N)
   void* dC;                 // acc (S, R, B, L, G, N)

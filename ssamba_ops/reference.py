@@ -86,29 +86,41 @@ def bi_conv1d(
 
 
 def bi_mixer(
-    s: Tensor,
     x: Tensor,
-    in_proj: Tensor,  # here and below plain matrices: (2, E, D)
+    in_proj: Tensor,
     in_bias: Tensor | None,
     conv: Tensor,
     conv_bias: Tensor,
-    x_proj: Tensor,  # (2, r + 2 N, E)
+    x_proj: Tensor,
     dt_proj: Tensor,
     dt_bias: Tensor,
     A: Tensor,
     D: Tensor,
-    out_proj: Tensor,  # (D, E)
-    times: float = 1.0,
+    out_proj: Tensor,
     lengths: Tensor | None = None,
 ) -> Tensor:
-    """What the op leaves in s."""
-    a, z = (F.linear(x, in_proj[r], _at(in_bias, r)) for r in range(2))
+    a, z = F.linear(x, in_proj, in_bias).chunk(2, dim=-1)
     u = bi_conv1d(a, conv, conv_bias, silu=True, lengths=lengths)
     rank, states = dt_proj.shape[2], A.shape[2]
     dt, B, C = torch.einsum("rble,rpe->rblp", u, x_proj).split([rank, states, states], dim=-1)
     delta = torch.einsum("rblp,rep->rble", dt, dt_proj)
     y = bi_scan(u, delta, A, B, C, D, z, dt_bias, delta_softplus=True, lengths=lengths)
-    return times * s + F.linear(y, out_proj) / 2
+    return F.linear(y, out_proj)
+
+
+def packed_mixer(
+    s: Tensor,
+    x: Tensor,
+    in_proj: Tensor,  # here and below plain matrices: (2, E, D)
+    in_bias: Tensor | None,
+    *others: Tensor,
+    times: float = 1.0,
+    lengths: Tensor | None = None,
+    **named: Tensor,
+) -> Tensor:
+    """What the op leaves in s."""
+    bias = None if in_bias is None else in_bias.flatten()
+    return times * s + bi_mixer(x, in_proj.flatten(0, 1), bias, *others, **named, lengths=lengths) / 2
 
 
 def patch_mask(x: Tensor, mask: Tensor, mask_token: Tensor, pos: Tensor | None = None) -> Tensor:

@@ -59,7 +59,8 @@ def run_on(device: torch.device, name: str | None = None) -> list[Check]:
     _thread.running = True
     try:
         with torch.autograd.set_multithreading_enabled(False):  # gradients of a GPU stay in this thread
-            checks = [_check(op, name, partial(_error, op, device)) for op in _cases()]
+            everywhere = [op for op in _cases() if device == CPU or op != "bi_mixer"]
+            checks = [_check(op, name, partial(_error, op, device)) for op in everywhere]
             checks.append(_check("sample_patch_mask", name, partial(_mask_error, device)))
             if device == CPU:  # ops of the CPU alone
                 checks += [_check(op, name, error) for op, error in _ON_CPU.items()]
@@ -89,22 +90,28 @@ def _product_error() -> float:
     return (error.abs().max() / expected.abs().max()).item()
 
 
-@torch.no_grad()
-def _mixer_error() -> float:
+@cache
+def _mixer() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(2)
     B, L, D, E, N, r, W = 2, 45, 24, 37, 16, 3, 4
     shapes = {"s": (B, L, D), "x": (B, L, D), "in_proj": (2, E, D), "in_bias": (2, E), "conv": (2, E, W)}
     shapes |= {"conv_bias": (2, E), "x_proj": (2, r + 2 * N, E), "dt_proj": (2, E, r), "dt_bias": (2, E)}
     shapes |= {"A": (2, E, N), "D": (2, E), "out_proj": (D, E)}
     given = {name: torch.randn(shape, generator=generator) / shape[-1] ** 0.5 for name, shape in shapes.items()}
-    given["A"] = -given["A"].abs()
-    expected = reference.bi_mixer(**{name: x.double() for name, x in given.items()})
+    return given | {"A": -given["A"].abs()}
+
+
+@torch.no_grad()
+def _packed_mixer_error() -> float:
+    given = _mixer()
+    expected = reference.packed_mixer(**{name: x.double() for name, x in given.items()})
     matrices = {name: ssamba_ops.pack_matrix(given[name]) for name in ("in_proj", "x_proj", "out_proj")}
-    ssamba_ops.bi_mixer(**given | matrices)
-    return ((given["s"] - expected).abs().max() / expected.abs().max()).item()
+    state = given["s"].clone()
+    ssamba_ops.packed_mixer(**given | matrices | {"s": state})
+    return ((state - expected).abs().max() / expected.abs().max()).item()
 
 
-_ON_CPU = {"packed_linear": _product_error, "bi_mixer": _mixer_error}
+_ON_CPU = {"packed_linear": _product_error, "packed_mixer": _packed_mixer_error}
 
 
 @cache
@@ -120,7 +127,10 @@ def _cases() -> dict[str, list]:
     scan = [normal(2, B, L, D), normal(2, B, L, D), -normal(2, D, N).abs(), normal(2, B, L, N), normal(2, B, L, N)]
     options = [normal(2, D), normal(B, L, D), normal(2, D)]
     one = [x[0] for x in scan] + [options[0][0], options[1], options[2][0], True, normal(B, D, N), True, lengths]
+    mixer = {name: x for name, x in _mixer().items() if name != "s"}
+    mixer |= {name: mixer[name].flatten(0, 1) for name in ("in_proj", "in_bias")}
     return {
+        "bi_mixer": [*mixer.values(), lengths],
         "bi_scan": [*scan, *options, True, lengths],
         "selective_scan": one,
         "causal_conv1d": [normal(B, L, D), normal(D, W), normal(D), True, normal(B, W - 1, D), True, lengths],

@@ -1,169 +1,231 @@
-// A whole bidirectional mixer on the CPU, for inference, in four passes of one parallel region each.
+// bi_mixer and its gradient on the CPU: a mixer whose products with the large matrices are torch's.
 //
-// * project_in: [x, z] = W_in s, rows in any order.
-//
-// * convolve: u = silu(conv(x)) and [dt, B, C] = W_x u of both directions, a chunk of a clip at a time, while it is in
-//   the nearest caches.
-//
-// * scan: y = (scan + scan) silu(z), split by channels.
-//
-// * project_out: s = times s + W_out y / 2, rows again.
-//
-// Op by op the same takes a dozen regions, as many tensors, and for a short clip more time around the kernels than in
-// them.
+// Of the forward walk only x and z, the projections and the scan's checkpoints are kept. The backward pass makes u
+// again by the convolution, the step sizes in the scan, and takes y from the scan's own replay.
+
+#include <array>
+#include <tuple>
 
 #include "../registration.h"
-#include "products.h"
-#include "scan_split.h"
+#include "conv_split.h"
+#include "mixer.h"
+#include "sum_partials.h"
 
 namespace ssamba {
 namespace {
 
-// The sizes, the inputs, and what the passes leave each other in `memory`.
-struct Mixer {
-  int64_t batch, length, width, inner, state, rank, taps;  // B, L, D, E, N, r, W
-  const int64_t* lengths;
-  const float *x, *in_proj, *in_bias, *conv, *conv_bias, *x_proj, *dt_proj, *dt_bias, *A, *D, *out_proj;
-  float* s;
-  float times;
-  float *xz, *u, *projected, *y, *filters;
+// The inputs, checked and dense, and the sizes that they make.
+struct Inputs {
+  Mixer m;
+  MixerTensors tensors;
+  Tensor in_proj, x_proj, out_proj;
+  OptionalTensor in_bias;
 
-  int64_t rows() const { return batch * length; }
-  int64_t half() const { return panels_of(inner) * kPanel; }  // from x to z
-  int64_t projections() const { return rank + 2 * state; }
-  int64_t memory() const {
-    return rows() * (2 * half() + 3 * inner + 2 * projections()) + 2 * taps * inner;  // as mixer_memory in Python
+  Inputs(const char* op, const Tensor& x, const Tensor& in_proj_, const OptionalTensor& in_bias_, const Tensor& conv,
+         const Tensor& conv_bias, const Tensor& x_proj_, const Tensor& dt_proj, const Tensor& dt_bias, const Tensor& A,
+         const Tensor& D, const Tensor& out_proj_, const OptionalTensor& lengths)
+      : m(mixer_sizes(op, x, conv, dt_proj, A)),
+        tensors(op, m, x, conv, conv_bias, dt_proj, dt_bias, A, D, lengths),
+        in_proj(in_proj_),
+        x_proj(dense(x_proj_)),
+        out_proj(out_proj_),
+        in_bias(in_bias_) {
+    check_floats(op, "in_proj", in_proj, {2 * m.inner, m.width}, "(2 E, D)");
+    check_floats(op, "x_proj", x_proj, {2, m.projections(), m.inner}, "(2, r + 2 N, E)");
+    check_floats(op, "out_proj", out_proj, {m.width, m.inner}, "(D, E)");
+    if (in_bias) check_floats(op, "in_bias", *in_bias, {2 * m.inner}, "(2 E,)");
   }
-  void lay_out(float* p) {
-    xz = p;
-    u = xz + rows() * 2 * half();
-    projected = u + rows() * 2 * inner;
-    y = projected + rows() * 2 * projections();
-    filters = y + rows() * inner;
-  }
+
+  const Tensor& x() const { return tensors.s; }
+  Tensor make(std::initializer_list<int64_t> shape) const { return empty(shape, ScalarType::Float, x()); }
 };
 
-void project_in(const Mixer& m) {
-  ProductArgs args{m.width, m.inner, m.x, m.width, m.in_proj, m.in_bias, m.xz, 2 * m.half()};
-  ProductArgs gate = args;
-  gate.weight += m.half() * m.width, gate.out += m.half();
-  if (m.in_bias) gate.bias += m.inner;
-  parallel_rows(m.rows(), [&](int64_t begin, int64_t end) {
-    multiply(args, begin, end);
-    multiply(gate, begin, end);
-  });
+// x W^T + b of any number of rows.
+Tensor linear(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
+  using torch::stable::detail::from;
+  std::array<StableIValue, 3> stack{from(x), from(weight), from(bias)};
+  TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::linear", "", stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
+using torch::stable::matmul;
+Tensor transpose(const Tensor& x) { return torch::stable::transpose(x, -2, -1); }
+Tensor as_rows(const Tensor& x) { return torch::stable::reshape(x, {-1, x.size(x.dim() - 1)}); }
+Tensor sum_of_rows(const Tensor& x) {
+  const int64_t rows = 0;
+  return torch::stable::sum(x, torch::headeronly::IntHeaderOnlyArrayRef(&rows, 1));
+}
+Tensor zeros_like(const Tensor& x) {
+  Tensor zeros = empty_like(x, ScalarType::Float);
+  return torch::stable::zero_(zeros);
 }
 
-// The filters (2, E, W) as the convolution reads them: (2, W, E).
-void transpose_filters(const Mixer& m) {
-  for (int64_t r = 0; r < 2; ++r)
-    for (int64_t c = 0; c < m.inner; ++c)
-      for (int64_t k = 0; k < m.taps; ++k)
-        m.filters[(r * m.taps + k) * m.inner + c] = m.conv[(r * m.inner + c) * m.taps + k];
+int64_t checkpoint_count(const Mixer& m) { return (m.length + kCpuCheckpointTokens - 1) / kCpuCheckpointTokens; }
+
+// The first r numbers of each row of the projections: (2, B L, r).
+Tensor time_steps(const Mixer& m, const Tensor& projected) {
+  Tensor rows = torch::stable::reshape(projected, {2, m.rows(), m.projections()});
+  return torch::stable::narrow(rows, 2, 0, m.rank);
 }
 
-void convolve(const Mixer& m) {
-  transpose_filters(m);
-  const int64_t chunk = std::min(m.length, rows_of_item(m.rows())), P = m.projections();
-  ConvForwardArgs args{};
-  args.dtype = Dtype::float32;
-  args.directions = 2, args.batch = m.batch, args.length = m.length, args.channels = m.inner, args.width = m.taps;
-  args.chunk_tokens = chunk, args.chunks = (m.length + chunk - 1) / chunk;
-  args.split_channels = m.inner, args.splits = 1;
-  args.reverse[1] = true, args.silu = true, args.lengths = m.lengths;
-  args.x = {m.xz, 0, m.length * 2 * m.half(), 2 * m.half()};
-  args.weight = m.filters, args.bias = m.conv_bias;
-  args.out = {m.u, m.rows() * m.inner, m.length * m.inner, m.inner};
-  const ProductArgs forward{m.inner, P, m.u, m.inner, m.x_proj, nullptr, m.projected, P};
-  ProductArgs backward = forward;
-  backward.x += m.rows() * m.inner, backward.out += m.rows() * P;
-  backward.weight += panels_of(P) * kPanel * m.inner;
-  parallel_items(m.batch * args.chunks, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      SSAMBA_LAUNCH(launch_causal_conv1d, args, item, item + 1);
-      const int64_t first = item % args.chunks * chunk, row = item / args.chunks * m.length + first;
-      const int64_t last = row + std::min(chunk, m.length - first);
-      multiply(forward, row, last);
-      multiply(backward, row, last);
+struct Kept {
+  Tensor out, xz, projected, checkpoints;
+};
+
+Kept forward(Inputs&& in, bool keep) {
+  Mixer& m = in.m;
+  const int64_t E = m.inner, P = m.projections();
+  Tensor xz = linear(in.x(), in.in_proj, in.in_bias), projected = in.make({2, m.batch, m.length, P});
+  Tensor checkpoints = in.make({2, m.batch, keep ? checkpoint_count(m) : 0, m.state, E});
+  Tensor u = in.make({2, m.rows(), E}), y = in.make({m.batch, m.length, E}), filters = in.make({m.filter_elements()});
+  if (m.rows() > 0) {
+    const float* x_proj = floats(in.x_proj);
+    const PackedMatrices packed({{x_proj, P, E, E, 1}, {x_proj + P * E, P, E, E, 1}}, in.x());
+    m.x_proj = packed[0], m.xz = mutable_floats(xz), m.projected = mutable_floats(projected);
+    m.u = mutable_floats(u), m.y = mutable_floats(y), m.filters = mutable_floats(filters);
+    m.checkpoints = keep ? mutable_floats(checkpoints) : nullptr;
+    convolve(m);
+    scan(m);
+  }
+  return {linear(y, in.out_proj, std::nullopt), xz, projected, checkpoints};
+}
+
+// Gradients of a mixer's arrays and of its small parameters; the latter in parts, of clips or of chunks of them.
+struct Gradients {
+  Tensor xz, u, delta, projected;  // (B, L, 2 E), (2, B L, E) twice, (2, B L, r + 2 N)
+  Tensor B, C;                     // parts (S, 2, B L, N)
+  Tensor A, D, dt_bias;            // (B, 2, E, N), (B, 2, E) twice
+  Tensor conv, conv_bias;          // (chunks, 2, W, E), (chunks, 2, E)
+};
+
+void scan_backward(const Inputs& in, const Tensor& dy, Gradients& g) {
+  const Mixer& m = in.m;
+  const int64_t E = m.inner, N = m.state, rows = m.rows();
+  ScanBackwardArgs args{};
+  fill_scan_args(args, m);
+  split_backward(args);
+  g.B = in.make({splits(args), 2, rows, N}), g.C = in.make({splits(args), 2, rows, N});
+  g.A = in.make({m.batch, 2, E, N}), g.D = in.make({m.batch, 2, E}), g.dt_bias = in.make({m.batch, 2, E});
+  args.dout = {dy.const_data_ptr(), 0, m.length * E, E, 0};
+  args.checkpoints = m.checkpoints;
+  args.du = {mutable_floats(g.u), rows * E, m.length * E, E, 0};
+  args.ddelta = {mutable_floats(g.delta), rows * E, m.length * E, E, 0};
+  args.dz = {mutable_floats(g.xz) + E, 0, m.length * 2 * E, 2 * E, 0};
+  args.out = {m.y, 0, m.length * E, E, 0};
+  args.dA = mutable_floats(g.A), args.dB = mutable_floats(g.B), args.dC = mutable_floats(g.C);
+  args.dD = mutable_floats(g.D), args.ddelta_bias = mutable_floats(g.dt_bias);
+  scan_backward_in_parallel(args);
+}
+
+// From the gradients of the step sizes and the parts of dB and dC to those of the projections, and from there to u.
+void project_backward(const Inputs& in, Gradients& g) {
+  const Mixer& m = in.m;
+  const int64_t E = m.inner, N = m.state, P = m.projections(), r = m.rank, rows = m.rows(), parts = g.B.size(0);
+  const float* x_proj = floats(in.x_proj);
+  const PackedMatrices packed(
+      {{m.dt_proj, r, E, 1, r}, {m.dt_proj + E * r, r, E, 1, r}, {x_proj, E, P, 1, E}, {x_proj + P * E, E, P, 1, E}},
+      in.x());
+  const auto sum = [&](float* out, const float* part) {
+    std::copy_n(part, N, out);
+    for (int64_t i = 1; i < parts; ++i)
+      for (int64_t n = 0; n < N; ++n) out[n] += part[i * 2 * rows * N + n];
+  };
+  parallel_rows(rows, [&](int64_t begin, int64_t end) {
+    for (int64_t direction = 0; direction < 2; ++direction) {
+      const int64_t first = direction * rows;
+      float *projected = mutable_floats(g.projected) + first * P, *u = mutable_floats(g.u) + first * E;
+      const float* delta = floats(g.delta) + first * E;
+      multiply({E, r, delta, E, packed[direction], nullptr, projected, P}, begin, end);
+      for (int64_t row = begin; row < end; ++row) {
+        sum(projected + row * P + r, floats(g.B) + (first + row) * N);
+        sum(projected + row * P + r + N, floats(g.C) + (first + row) * N);
+      }
+      multiply({P, E, projected, P, packed[2 + direction], nullptr, u, E, true, 1}, begin, end);
     }
   });
 }
 
-void scan(const Mixer& m) {
-  const int64_t P = m.projections(), direction = m.rows() * P;
-  ScanForwardArgs args{};
-  args.dtype = Dtype::float32;
-  args.directions = 2, args.batch = m.batch, args.length = m.length, args.channels = m.inner, args.groups = 1;
-  args.state = m.state, args.rank = m.rank;
-  args.reverse[1] = true, args.delta_softplus = true, args.lengths = m.lengths;
-  args.u = {m.u, m.rows() * m.inner, m.length * m.inner, m.inner, 0};
-  args.delta = {m.projected, direction, m.length * P, P, 0};
-  args.B = {m.projected + m.rank, direction, m.length * P, P, 0};
-  args.C = {m.projected + m.rank + m.state, direction, m.length * P, P, 0};
-  args.z = {m.xz + m.half(), 0, m.length * 2 * m.half(), 2 * m.half(), 0};
-  args.A = m.A, args.D = m.D, args.delta_bias = m.dt_bias, args.delta_weight = m.dt_proj;
-  args.out = {m.y, 0, m.length * m.inner, m.inner, 0};
-  scan_in_parallel(args);
+void convolve_backward(const Inputs& in, Gradients& g) {
+  const Mixer& m = in.m;
+  const int64_t E = m.inner;
+  ConvBackwardArgs args{};
+  fill_conv_args(args, m);
+  split_tokens(args);
+  g.conv = in.make({m.batch * args.chunks, 2, m.taps, E}), g.conv_bias = in.make({m.batch * args.chunks, 2, E});
+  args.dout = {g.u.const_data_ptr(), m.rows() * E, m.length * E, E};
+  args.dx = {mutable_floats(g.xz), 0, m.length * 2 * E, 2 * E};
+  args.dweight = mutable_floats(g.conv), args.dbias = mutable_floats(g.conv_bias);
+  parallel_items(work_items(args),
+                 [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_causal_conv1d_backward, args, begin, end); });
 }
 
-void project_out(const Mixer& m) {
-  ProductArgs args{m.inner, m.width, m.y, m.inner, m.out_proj, nullptr, m.s, m.width};
-  args.add = true, args.keep = m.times, args.scale = 0.5f;
-  parallel_rows(m.rows(), [&](int64_t begin, int64_t end) { multiply(args, begin, end); });
+Tensor bi_mixer(Tensor x, Tensor in_proj, OptionalTensor in_bias, Tensor conv, Tensor conv_bias, Tensor x_proj,
+                Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj, OptionalTensor lengths) {
+  return forward(Inputs("bi_mixer", x, in_proj, in_bias, conv, conv_bias, x_proj, dt_proj, dt_bias, A, D, out_proj,
+                        lengths),
+                 false)
+      .out;
 }
 
-void bi_mixer(Tensor s, OptionalTensor memory, Tensor x, Tensor in_proj, OptionalTensor in_bias, Tensor conv,
-              Tensor conv_bias, Tensor x_proj, Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj,
-              double times, OptionalTensor lengths) {
-  const char* op = "bi_mixer";
-  check_rank(op, "x", x, 3, "(B, L, D)");
-  check_rank(op, "A", A, 3, "(2, E, N)");
-  check_rank(op, "dt_proj", dt_proj, 3, "(2, E, r)");
-  check_rank(op, "conv", conv, 3, "(2, E, W)");
-  Mixer m{x.size(0), x.size(1), x.size(2), A.size(1), A.size(2), dt_proj.size(2), conv.size(2)};
-  check(m.state >= 1 && m.rank >= 1 && m.taps >= 1, op, ": A has shape ", shape_of(A), ", dt_proj ", shape_of(dt_proj),
-        " and conv ", shape_of(conv), "; expected at least one state, one number a token and one tap");
-  check_floats(op, "x", x, {m.batch, m.length, m.width}, "(B, L, D)");
-  check_floats(op, "s", s, {m.batch, m.length, m.width}, "(B, L, D)");
-  check(s.is_contiguous(), op, ": s has strides ", Shape{s.strides().data(), 3},
-        "; expected a contiguous tensor, as it is written in place");
-  const int64_t panels = panels_of(m.inner), width_panels = panels_of(m.width), P = panels_of(m.projections());
-  check_packed(op, "in_proj", in_proj, {2, panels, m.width, kPanel}, "(2, ceil(E / 32), D, 32)");
-  check_packed(op, "x_proj", x_proj, {2, P, m.inner, kPanel}, "(2, ceil((r + 2 N) / 32), E, 32)");
-  check_packed(op, "out_proj", out_proj, {width_panels, m.inner, kPanel}, "(ceil(D / 32), E, 32)");
-  if (in_bias) check_floats(op, "in_bias", *in_bias, {2, m.inner}, "(2, E)");
-  check_floats(op, "conv", conv, {2, m.inner, m.taps}, "(2, E, W)");
-  check_floats(op, "conv_bias", conv_bias, {2, m.inner}, "(2, E)");
-  check_floats(op, "dt_proj", dt_proj, {2, m.inner, m.rank}, "(2, E, r)");
-  check_floats(op, "dt_bias", dt_bias, {2, m.inner}, "(2, E)");
-  check_floats(op, "A", A, {2, m.inner, m.state}, "(2, E, N)");
-  check_floats(op, "D", D, {2, m.inner}, "(2, E)");
-  const OptionalTensor all_lengths = check_lengths(op, lengths, x, m.batch, m.length);
-  if (memory) {
-    check(memory->dim() == 1 && memory->numel() >= m.memory(), op, ": memory has shape ", shape_of(*memory),
-          "; expected at least ", m.memory(), " numbers (mixer_memory)");
-    check_floats(op, "memory", *memory, {memory->numel()}, "(n,)");
-    check(memory->is_contiguous(), op, ": memory is not contiguous");
-  }
-  if (s.numel() == 0) return;
-  const Tensor own = memory ? *memory : empty({m.memory()}, ScalarType::Float, x);
-  m.lay_out(static_cast<float*>(own.mutable_data_ptr()));
-  const Tensor all[] = {dense(x), dense(conv), dense(conv_bias), dense(dt_proj), dense(dt_bias), dense(A), dense(D)};
-  m.x = floats(all[0]), m.conv = floats(all[1]), m.conv_bias = floats(all[2]), m.dt_proj = floats(all[3]);
-  m.dt_bias = floats(all[4]), m.A = floats(all[5]), m.D = floats(all[6]);
-  const OptionalTensor bias = dense(in_bias);
-  m.in_bias = bias ? floats(*bias) : nullptr;
-  m.in_proj = floats(in_proj), m.x_proj = floats(x_proj), m.out_proj = floats(out_proj);
-  m.lengths = static_cast<const int64_t*>(data(all_lengths));
-  m.s = mutable_floats(s), m.times = float(times);
-  project_in(m);
-  convolve(m);
-  scan(m);
-  project_out(m);
+std::tuple<Tensor, Tensor, Tensor, Tensor> bi_mixer_forward(Tensor x, Tensor in_proj, OptionalTensor in_bias,
+                                                            Tensor conv, Tensor conv_bias, Tensor x_proj,
+                                                            Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D,
+                                                            Tensor out_proj, OptionalTensor lengths) {
+  const Kept kept = forward(
+      Inputs("bi_mixer", x, in_proj, in_bias, conv, conv_bias, x_proj, dt_proj, dt_bias, A, D, out_proj, lengths),
+      true);
+  return {kept.out, kept.xz, kept.projected, kept.checkpoints};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> bi_mixer_backward(
+    Tensor dout, Tensor xz, Tensor projected, Tensor checkpoints, Tensor x, Tensor in_proj, OptionalTensor in_bias,
+    Tensor conv, Tensor conv_bias, Tensor x_proj, Tensor dt_proj, Tensor dt_bias, Tensor A, Tensor D, Tensor out_proj,
+    OptionalTensor lengths) {
+  const char* op = "bi_mixer_backward";
+  Inputs in(op, x, in_proj, in_bias, conv, conv_bias, x_proj, dt_proj, dt_bias, A, D, out_proj, lengths);
+  Mixer& m = in.m;
+  const int64_t E = m.inner, N = m.state, P = m.projections(), rows = m.rows();
+  check_floats(op, "dout", dout, {m.batch, m.length, m.width}, "(B, L, D)");
+  check_floats(op, "xz", xz, {m.batch, m.length, 2 * E}, "(B, L, 2 E)");
+  check_floats(op, "projected", projected, {2, m.batch, m.length, P}, "(2, B, L, r + 2 N)");
+  check_floats(op, "checkpoints", checkpoints, {2, m.batch, checkpoint_count(m), N, E}, "(2, B, K, N, E)");
+  if (rows == 0)
+    return {zeros_like(x),       zeros_like(in_proj),   in_bias ? zeros_like(*in_bias) : in.make({0}),
+            zeros_like(conv),    zeros_like(conv_bias), zeros_like(x_proj),
+            zeros_like(dt_proj), zeros_like(dt_bias),   zeros_like(A),
+            zeros_like(D),       zeros_like(out_proj)};
+  Tensor kept[] = {dense(xz), dense(projected), dense(checkpoints)};
+  Tensor u = in.make({2, rows, E}), y = in.make({rows, E}), filters = in.make({m.filter_elements()});
+  m.xz = const_cast<float*>(floats(kept[0])), m.projected = const_cast<float*>(floats(kept[1]));  // read only
+  m.checkpoints = const_cast<float*>(floats(kept[2]));
+  m.u = mutable_floats(u), m.y = mutable_floats(y), m.filters = mutable_floats(filters);
+
+  const Tensor dout_rows = as_rows(dout);
+  Gradients g;
+  g.xz = in.make({m.batch, m.length, 2 * E}), g.projected = in.make({2, rows, P});
+  g.u = in.make({2, rows, E}), g.delta = in.make({2, rows, E});
+  convolve(m, false);
+  scan_backward(in, matmul(dout_rows, out_proj), g);
+  project_backward(in, g);
+  convolve_backward(in, g);
+  return {matmul(g.xz, in_proj),
+          matmul(transpose(as_rows(g.xz)), as_rows(in.x())),
+          in_bias ? sum_of_rows(as_rows(g.xz)) : in.make({0}),
+          dense(transpose(sum_partials(g.conv, {2, m.taps, E}))),
+          sum_partials(g.conv_bias, {2, E}),
+          matmul(transpose(g.projected), u),
+          matmul(transpose(g.delta), time_steps(m, kept[1])),
+          sum_partials(g.dt_bias, {2, E}),
+          sum_partials(g.A, {2, E, N}),
+          sum_partials(g.D, {2, E}),
+          matmul(transpose(dout_rows), y)};
 }
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(SSAMBA_NAMESPACE, CPU, m) { m.impl("bi_mixer", TORCH_BOX(&bi_mixer)); }
+STABLE_TORCH_LIBRARY_IMPL(SSAMBA_NAMESPACE, CPU, m) {
+  m.impl("bi_mixer", TORCH_BOX(&bi_mixer));
+  m.impl("bi_mixer_forward", TORCH_BOX(&bi_mixer_forward));
+  m.impl("bi_mixer_backward", TORCH_BOX(&bi_mixer_backward));
+}
 
 }  // namespace ssamba

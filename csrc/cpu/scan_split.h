@@ -27,4 +27,12 @@ inline void scan_in_parallel(ScanForwardArgs& args) {
   parallel_items(work_items(args), [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_scan, args, begin, end); });
 }
 
+// Backward, the order in which dB and dC are summed follows from the split: the shape alone decides.
+inline void split_backward(ScanBackwardArgs& args) { split_channels(args, 4, 6); }
+
+inline void scan_backward_in_parallel(const ScanBackwardArgs& args) {
+  parallel_items(work_items(args),
+                 [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_scan_backward, args, begin, end); });
+}
+
 }  // namespace ssamba

@@ -15,13 +15,8 @@ struct CpuScan {
 
   void forward(ScanForwardArgs& args, const ScanTensors&) const { scan_in_parallel(args); }
 
-  // Backward, the order in which dB and dC are summed follows from it: the shape alone decides.
-  void split_backward(ScanBackwardArgs& args) const { split_channels(args, 4, 6); }
-
-  void backward(const ScanBackwardArgs& args, const ScanTensors&) const {
-    parallel_items(work_items(args),
-                   [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_scan_backward, args, begin, end); });
-  }
+  void split_backward(ScanBackwardArgs& args) const { ssamba::split_backward(args); }
+  void backward(const ScanBackwardArgs& args, const ScanTensors&) const { scan_backward_in_parallel(args); }
 
   Tensor sum(const Tensor& partials, std::initializer_list<int64_t> shape) const {
     return sum_partials(partials, shape);

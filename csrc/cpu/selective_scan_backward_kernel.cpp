@@ -38,8 +38,8 @@ struct alignas(64) GradientRow {
   T through_B[kLanes<T>];  // g . B
   T y[kLanes<T>];          // C . h + D u; only with a gate
   T u[kLanes<T>];
-  T slope[kLanes<T>];       // of softplus
-  T gate_slope[kLanes<T>];  // dout silu'(z); only with a gate
+  T slope[kLanes<T>];                        // of softplus
+  T gate[kLanes<T>], gate_slope[kLanes<T>];  // silu(z) and dout silu'(z); only with a gate
 };
 
 // The states before a step of the walk.
@@ -63,6 +63,7 @@ struct Workspace {
   alignas(64) LaneRow<acc_t> first_dBC[kTileTokens];    // of the first vector of a pair
   acc_t *decay, *g, *dA;                                // (blocks, N, lanes)
   acc_t* steepest;                                      // (blocks, lanes)
+  acc_t* delta_weight;                                  // (blocks, r, lanes)
   acc_t *dD, *dbias;                                    // (blocks, lanes)
   acc_t *B, *C;                                         // (tokens, N)
   acc_t* dBC;                                           // (tokens, sums): see LaneSums
@@ -72,6 +73,7 @@ struct Workspace {
     constexpr int64_t row = kLanes<acc_t>;
     for (acc_t** p : {&decay, &g, &dA}) *p = scratch.take(blocks * args.state * row);
     for (acc_t** p : {&steepest, &dD, &dbias}) *p = scratch.take(blocks * row);
+    delta_weight = scratch.take(blocks * args.rank * row);
     for (acc_t** p : {&B, &C}) *p = scratch.take(kTileTokens * args.state);
     dBC = scratch.take(kTileTokens * sums_row(args.state));
     y_clip = scratch.take(y_elements(args, blocks));
@@ -80,7 +82,7 @@ struct Workspace {
 
   static int64_t elements(const ScanBackwardArgs& args, int64_t blocks) {
     constexpr int64_t row = kLanes<acc_t>;
-    return blocks * row * (3 * args.state + 3) + kTileTokens * (2 * args.state + sums_row(args.state)) +
+    return blocks * row * (3 * args.state + 3 + args.rank) + kTileTokens * (2 * args.state + sums_row(args.state)) +
            y_elements(args, blocks) + du_elements(args, blocks);
   }
 
@@ -190,9 +192,9 @@ void adjoint_tile(Tile<GradientRow<acc_t>>& tile, const DecayRow<acc_t, kAdjoint
 // A tile's inputs, dout and the gate's part of it.
 template <typename in_t>
 void load_gradient_tile(Tile<GradientRow<Acc<in_t>>>& tile, const ScanBackwardArgs& args, const Lane& lane,
-                        int64_t start, int64_t length, const Acc<in_t>* steepest) {
+                        int64_t start, int64_t length, const Acc<in_t>* steepest, const Acc<in_t>* delta_weight) {
   using acc_t = Acc<in_t>;
-  load_tile<in_t>(tile, args, lane, start, length, steepest);
+  load_tile<in_t>(tile, args, lane, start, length, steepest, args.rank > 0 ? delta_weight : nullptr);
   using Row = GradientRow<acc_t>;
   const in_t* dout = at<in_t>(args.dout, lane, start) + lane.channel;
   const in_t* z = args.z.data ? at<in_t>(args.z, lane, start) + lane.channel : nullptr;
@@ -205,6 +207,7 @@ void load_gradient_tile(Tile<GradientRow<Acc<in_t>>>& tile, const ScanBackwardAr
     store_field<kCount>(rows, &Row::through_B, zero);
     if (!z) return store_field<kCount>(rows, &Row::dy, dout_t);
     const auto z_t = load_tokens<kCount>(z + t * args.z.time, args.z.time, lane.count), gate = sigmoid(z_t);
+    store_field<kCount>(rows, &Row::gate, z_t * gate);
     store_field<kCount>(rows, &Row::dy, dout_t * (z_t * gate));
     store_field<kCount>(rows, &Row::gate_slope, dout_t * (gate * (z_t * (acc_t(1) - gate) + acc_t(1))));
     store_field<kCount>(rows, &Row::y, skip * load_field<kCount>(rows, &Row::u));
@@ -247,6 +250,8 @@ void finish_gradients(const ScanBackwardArgs& args, const Lane& lane, int64_t st
     }
     if (lane.direction > 0) y += load(work.y_clip + in_clip + t * row);
     store_narrowed(at<in_t>(args.dz, lane, start + t) + lane.channel, y * load(tile.rows[t].gate_slope), lane.count);
+    if (args.out.data)
+      store_narrowed(at<in_t>(args.out, lane, start + t) + lane.channel, y * load(tile.rows[t].gate), lane.count);
   }
 }
 
@@ -261,7 +266,8 @@ void differentiate_tile(const ScanBackwardArgs& args, const Split& split, int64_
   Lane lanes[kVectors];
   for (int v = 0; v < kVectors; ++v) {
     lanes[v] = block_lane<acc_t>(args, split, direction, i + v);
-    load_gradient_tile<in_t>(work.tiles[v], args, lanes[v], start, length, work.steepest + (i + v) * row);
+    load_gradient_tile<in_t>(work.tiles[v], args, lanes[v], start, length, work.steepest + (i + v) * row,
+                             work.delta_weight + (i + v) * args.rank * row);
   }
   int64_t sums = 0;
   for_state_blocks<kAdjointBlock>(args.state, [&]<int kStates>(StateBlock<kStates>, int64_t n) {
@@ -324,6 +330,7 @@ void differentiate_direction(const ScanBackwardArgs& args, const Split& split, i
     const Lane lane = block_lane<acc_t>(args, split, direction, i);
     load_decay(work.decay + i * states, work.steepest + i * row, args, lane);
     load_initial_state(work.g + i * states, args.dlast_state, args, lane);
+    load_delta_weight(work.delta_weight + i * args.rank * row, args, lane);
   }
   const bool reverse = args.reverse[direction];
   for (int64_t index = tile_count(length) - 1; index >= 0; --index) {
@@ -331,7 +338,7 @@ void differentiate_direction(const ScanBackwardArgs& args, const Split& split, i
     Rows rows = next_rows<in_t, kTensorsAhead>(split, index - 1, length);
     const Lane first = block_lane<acc_t>(args, split, direction, 0);
     add_rows<in_t>(rows, args.u, first, index - 1, length, reverse);
-    add_rows<in_t>(rows, args.delta, first, index - 1, length, reverse);
+    if (args.rank == 0) add_rows<in_t>(rows, args.delta, first, index - 1, length, reverse);
     add_rows<in_t>(rows, args.dout, first, index - 1, length, reverse);
     add_rows<in_t>(rows, args.z, first, index - 1, length, reverse);
     add_rows<in_t>(rows, args.du, first, index - 1, length, reverse);
@@ -370,6 +377,7 @@ void clear_padding(const ScanBackwardArgs& args, const Split& split, int64_t len
         store_narrowed(at<in_t>(args.du, lane, t) + lane.channel, Vec<acc_t>{}, lane.count);
         store_narrowed(at<in_t>(args.ddelta, lane, t) + lane.channel, Vec<acc_t>{}, lane.count);
         if (args.z.data) store_narrowed(at<in_t>(args.dz, lane, t) + lane.channel, Vec<acc_t>{}, lane.count);
+        if (args.out.data) store_narrowed(at<in_t>(args.out, lane, t) + lane.channel, Vec<acc_t>{}, lane.count);
       }
     }
   }

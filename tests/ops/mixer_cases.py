@@ -1,4 +1,4 @@
-"""Arguments of bi_mixer, as plain matrices and packed."""
+"""Arguments of bi_mixer, as plain matrices, and of packed_mixer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIZES = [(1, 129, 192, 384, 16, 12, 4), (2, 37, 24, 40, 16, 3, 4), (3, 5, 8, 33,
 
 
 def mixer_inputs(size: tuple[int, ...], bias: bool = True) -> dict[str, Tensor | None]:
-    """With plain matrices, as the definition takes them, in float32."""
+    """With plain matrices, as the definition of packed_mixer takes them, in float32."""
     batch, length, width, inner, states, rank, taps = size
     generator = torch.Generator().manual_seed(3)
 
@@ -39,3 +39,9 @@ def packed(inputs: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
     """As the op takes them; s is a copy."""
     matrices = {name: pack_matrix(inputs[name]) for name in ("in_proj", "x_proj", "out_proj")}
     return inputs | matrices | {"s": inputs["s"].clone()}
+
+
+def plain(inputs: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
+    """As bi_mixer takes them."""
+    flat = {name: None if inputs[name] is None else inputs[name].flatten(0, 1) for name in ("in_proj", "in_bias")}
+    return {name: x for name, x in (inputs | flat).items() if name != "s"}

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import ssamba_ops
 from conv_cases import conv_inputs
-from mixer_cases import mixer_inputs, packed
+from mixer_cases import mixer_inputs, packed, plain
 from scan_cases import as_leaves, scan_inputs
 
 pytestmark = pytest.mark.host
@@ -66,9 +66,13 @@ def test_a_mixer_counts_its_products_convolutions_and_scans():
     products = 2 * width * D + 2 * D * (rank + 2 * N) + 2 * rank * D + D * width
     with torch.no_grad():
         given = packed(mixer_inputs((B, L, width, D, N, rank, W)))
+        assert count(ssamba_ops.packed_mixer, given) == 2 * SCAN + 2 * CONV + 2 * B * L * products
+        given = plain(mixer_inputs((B, L, width, D, N, rank, W)))
         assert count(ssamba_ops.bi_mixer, given) == 2 * SCAN + 2 * CONV + 2 * B * L * products
         x, weight = torch.ones(B, L, D), ssamba_ops.pack_matrix(torch.ones(7, D))
         assert count(ssamba_ops.packed_linear, {"x": x, "weight": weight, "bias": None, "outputs": 7}) == 14 * B * L * D
+    both = 4 * 2 * SCAN + 5 * 2 * CONV - 2 * CONV + 3 * 2 * B * L * products
+    assert count(ssamba_ops.bi_mixer, as_leaves(given), backward=True) == both
 
 
 def test_every_op_has_a_count():

@@ -60,10 +60,12 @@ def normalise(x: Tensor, eps: float, centred: bool) -> Tensor:
 
 
 def mix(readers: Sequence[Tensor], w: MixerWeights, lengths: Tensor | None = None) -> Tensor:
-    """Sum of the mixers' outputs (B, L, D).
+    """Sum of the mixers' outputs (B, L, D): one alone by one op where it can be, which keeps less for the gradient.
 
     readers are normalised tokens (B, L, D): one for all mixers, or one for each. lengths (B,) are the valid tokens.
     """
+    if _fits_one_op(readers, w):
+        return ssamba_ops.bi_mixer(readers[0], **_of_one_op(w), lengths=lengths)
     x, z = _project_in(readers, w)  # (B, L, G E) each
     return F.linear(convolve_and_scan(x, z, w, lengths), w.out_proj.flatten(1))
 
@@ -84,6 +86,20 @@ def convolve_and_scan(x: Tensor, z: Tensor, w: MixerWeights, lengths: Tensor | N
         delta_softplus=True,
         lengths=lengths,
     )
+
+
+def _fits_one_op(readers: Sequence[Tensor], w: MixerWeights) -> bool:
+    """Whether `bi_mixer` computes this: one mixer, in float32 on a CPU, where what is traced may not stay."""
+    traced = torch.jit.is_tracing() or torch.compiler.is_exporting()
+    tensors = (readers[0], *(x for x in w if x is not None))
+    return w.layers == 1 and not traced and all(x.is_cpu and x.dtype == torch.float32 for x in tensors)
+
+
+def _of_one_op(w: MixerWeights) -> dict[str, Tensor | None]:
+    """The weights of one mixer as `bi_mixer` takes them."""
+    each = {name: x if x is None else x.squeeze(1) for name, x in w._asdict().items()}
+    in_bias = None if w.in_bias is None else each["in_bias"].flatten()
+    return {**each, "in_proj": each["in_proj"].flatten(0, 1), "in_bias": in_bias}
 
 
 def _project_in(readers: Sequence[Tensor], w: MixerWeights) -> tuple[Tensor, ...]:

@@ -123,7 +123,7 @@ class _Parts:
         self.steps: list[parts.Step] = []
         self.plain: list[MixerTensors | None] = []  # of layers whose matrices are multiplied as they were given
         for layer, mixer in enumerate(mixers):
-            ready = parts.packed_mixer(mixer) if stack.kind == "float32" else None
+            ready = parts.packed_part_mixer(mixer) if stack.kind == "float32" else None
             ready = ready or parts.part_mixer(mixer, product, multiply)
             leads = layer % self.together == 0  # the others read what it has normalised
             self.steps.append(parts.Step(ready, norm if leads else None, self.together if leads else 1))

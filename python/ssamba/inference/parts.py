@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssamba_ops import bi_mixer, causal_conv1d, mixer_memory, pack_matrix, scan_part
+from ssamba_ops import packed_mixer, causal_conv1d, mixer_memory, pack_matrix, scan_part
 
 from ..encoder.packing import Direction, MixerTensors
 from .memory import keep_a_little_freed_memory
@@ -51,7 +51,7 @@ class PartMixer(NamedTuple):
     out: Multiply
     directions: tuple[PartDirection, PartDirection]  # forward in time first
     dtype: torch.dtype  # of products
-    whole: dict[str, Tensor | None] | None = None  # what `bi_mixer` takes: the tensors that the others are parts of
+    whole: dict[str, Tensor | None] | None = None  # what `packed_mixer` takes: the tensors that the others are parts of
 
 
 def part_mixer(
@@ -72,7 +72,7 @@ def part_mixer(
     return PartMixer(x_in, z_in, multiply(tensors.out_proj, None), (forward, backward), product)
 
 
-def packed_mixer(tensors: MixerTensors) -> PartMixer | None:
+def packed_part_mixer(tensors: MixerTensors) -> PartMixer | None:
     """A mixer whose matrices are packed, each of them once; None if one is not to be (see `products.is_packed`)."""
     matrices = (tensors.in_proj, tensors.out_proj, *(one.x_proj for one in tensors.directions))
     if not all(isinstance(matrix, Tensor) and is_packed(matrix) for matrix in matrices):
@@ -166,7 +166,7 @@ class _ShortClips:
         for index, step in enumerate(steps):
             if step.normalise:
                 read = step.normalise(self.s)
-            bi_mixer(self.s, read, **step.mixer.whole, times=step.times, lengths=self.lengths, memory=self.memory)
+            packed_mixer(self.s, read, **step.mixer.whole, times=step.times, lengths=self.lengths, memory=self.memory)
             yield index
 
 

@@ -1,4 +1,4 @@
-"""bi_mixer at the sizes of tiny and base, beside the same ops one after the other."""
+"""packed_mixer at the sizes of tiny and base, beside the same ops one after the other."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def test_mixer(benchmark, shape, provider):
     inputs = mixer_inputs(*shape)
     with torch.no_grad():
         once = packed(inputs)
-        ssamba_ops.bi_mixer(**once)
+        ssamba_ops.packed_mixer(**once)
         torch.testing.assert_close(once["s"], op_by_op(**inputs), rtol=0, atol=1e-4)
         # The state is not added to again and again, lest it grow without bound.
         given = packed(inputs) | {"times": 0.0}
-        run, arguments = (ssamba_ops.bi_mixer, given) if provider == "ssamba" else (op_by_op, inputs)
-        benchmark.group = f"bi_mixer {shape}"
+        run, arguments = (ssamba_ops.packed_mixer, given) if provider == "ssamba" else (op_by_op, inputs)
+        benchmark.group = f"packed_mixer {shape}"
         benchmark.pedantic(run, kwargs=arguments, rounds=40, warmup_rounds=5)
     if benchmark.enabled:
         benchmark.extra_info.update(threads=torch.get_num_threads(), milliseconds=benchmark.stats.stats.median * 1e3)
