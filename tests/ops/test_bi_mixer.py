@@ -91,7 +91,7 @@ def test_nothing_gives_nothing(shape):
 
 def test_what_is_kept_for_the_gradient():
     """About three numbers a channel and token, where the ops one after the other keep eight."""
-    batch, length, width, inner, states, rank, taps = size = (2, 64, 24, 64, 16, 3, 4)
+    batch, length, _, inner, states, rank, _ = size = (2, 64, 24, 64, 16, 3, 4)
     inputs = leaves(plain(mixer_inputs(size)))
     given, kept = {x.data_ptr() for x in inputs.values()}, {}
 

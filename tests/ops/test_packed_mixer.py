@@ -102,7 +102,10 @@ def test_strided_inputs_and_no_clips():
         ({"s": torch.zeros(3, 5, 7)}, r"packed_mixer: s has shape \(3, 5, 7\); expected \(B, L, D\) = \(3, 5, 8\)"),
         ({"s": torch.zeros(3, 8, 5).mT}, "packed_mixer: s has strides .* expected a contiguous tensor"),
         ({"x": torch.zeros(3, 5, 8).double()}, "packed_mixer: x is float64; expected float32"),
-        ({"in_proj": torch.zeros(2, 33, 8)}, r"packed_mixer: in_proj has shape .* expected \(2, ceil\(E / 32\), D, 32\)"),
+        (
+            {"in_proj": torch.zeros(2, 33, 8)},
+            r"packed_mixer: in_proj has shape .* expected \(2, ceil\(E / 32\), D, 32\)",
+        ),
         ({"out_proj": torch.zeros(1, 32, 33).mT}, "packed_mixer: out_proj is not contiguous; .* pack_matrix"),
         ({"dt_proj": torch.zeros(2, 33, 0)}, "packed_mixer: .* expected at least one channel, state, number a token"),
         ({"A": torch.zeros(33, 5)}, r"packed_mixer: A has shape \(33, 5\)"),

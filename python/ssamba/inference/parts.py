@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssamba_ops import packed_mixer, causal_conv1d, mixer_memory, pack_matrix, scan_part
+from ssamba_ops import causal_conv1d, mixer_memory, pack_matrix, packed_mixer, scan_part
 
 from ..encoder.packing import Direction, MixerTensors
 from .memory import keep_a_little_freed_memory
