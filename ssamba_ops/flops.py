@@ -57,7 +57,19 @@ def packed_linear(x: Shape, weight: Shape, bias: Shape | None, outputs: int, *_:
     return 2 * prod(x) * outputs
 
 
-def _mixer(x: Shape, conv: Shape, dt_proj: Shape, A: Shape) -> tuple[int, int, int]:
+def _mixer(
+    x: Shape,
+    in_proj: Shape,
+    in_bias: Shape | None,
+    conv: Shape,
+    conv_bias: Shape,
+    x_proj: Shape,
+    dt_proj: Shape,
+    dt_bias: Shape,
+    A: Shape,
+    *_: Any,
+    **__: Any,
+) -> tuple[int, int, int]:
     """Products, convolutions and scans."""
     width, inner, rank, states = x[-1], A[1], dt_proj[-1], A[-1]
     products = 2 * inner * width + 2 * (rank + 2 * states) * inner + 2 * inner * rank + width * inner
@@ -66,46 +78,19 @@ def _mixer(x: Shape, conv: Shape, dt_proj: Shape, A: Shape) -> tuple[int, int, i
 
 
 @register_flop_formula([ops.bi_mixer, ops.bi_mixer_forward])
-def bi_mixer(
-    x: Shape,
-    in_proj: Shape,
-    in_bias: Shape | None,
-    conv: Shape,
-    conv_bias: Shape,
-    x_proj: Shape,
-    dt_proj: Shape,
-    dt_bias: Shape,
-    A: Shape,
-    *_: Any,
-    **__: Any,
-) -> int:
-    return sum(_mixer(x, conv, dt_proj, A))
+def bi_mixer(*inputs: Any, **named: Any) -> int:
+    return sum(_mixer(*inputs, **named))
 
 
 @register_flop_formula(ops.bi_mixer_backward)
-def bi_mixer_backward(dout: Shape, xz: Shape, projected: Shape, checkpoints: Shape, *inputs: Any, **_: Any) -> int:
-    x, _in_proj, _in_bias, conv, _conv_bias, _x_proj, dt_proj, _dt_bias, A, *_others = inputs
-    products, taps, scans = _mixer(x, conv, dt_proj, A)
+def bi_mixer_backward(dout: Shape, xz: Shape, projected: Shape, checkpoints: Shape, *inputs: Any, **named: Any) -> int:
+    products, taps, scans = _mixer(*inputs, **named)
     return 2 * products + 3 * taps + 3 * scans
 
 
 @register_flop_formula(ops.packed_mixer)
-def packed_mixer(
-    s: Shape,
-    memory: Shape | None,
-    x: Shape,
-    in_proj: Shape,
-    in_bias: Shape | None,
-    conv: Shape,
-    conv_bias: Shape,
-    x_proj: Shape,
-    dt_proj: Shape,
-    dt_bias: Shape,
-    A: Shape,
-    *_: Any,
-    **__: Any,
-) -> int:
-    return sum(_mixer(x, conv, dt_proj, A))
+def packed_mixer(s: Shape, memory: Shape | None, *inputs: Any, **named: Any) -> int:
+    return sum(_mixer(*inputs, **named))
 
 
 @register_flop_formula([ops.causal_conv1d, ops.bi_conv1d])

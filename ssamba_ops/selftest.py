@@ -59,7 +59,7 @@ def run_on(device: torch.device, name: str | None = None) -> list[Check]:
     _thread.running = True
     try:
         with torch.autograd.set_multithreading_enabled(False):  # gradients of a GPU stay in this thread
-            everywhere = [op for op in _cases() if device == CPU or op != "bi_mixer"]
+            everywhere = [op for op in _cases() if op not in _ON_CPU]
             checks = [_check(op, name, partial(_error, op, device)) for op in everywhere]
             checks.append(_check("sample_patch_mask", name, partial(_mask_error, device)))
             if device == CPU:  # ops of the CPU alone
@@ -111,7 +111,11 @@ def _packed_mixer_error() -> float:
     return ((state - expected).abs().max() / expected.abs().max()).item()
 
 
-_ON_CPU = {"packed_linear": _product_error, "packed_mixer": _packed_mixer_error}
+_ON_CPU = {
+    "bi_mixer": lambda: _error("bi_mixer", CPU),
+    "packed_linear": _product_error,
+    "packed_mixer": _packed_mixer_error,
+}
 
 
 @cache

@@ -3,6 +3,7 @@
 // Of the forward walk only x and z, the projections and the scan's checkpoints are kept. The backward pass makes u
 // again by the convolution, the step sizes in the scan, and takes y from the scan's own replay.
 
+#include <algorithm>
 #include <array>
 #include <tuple>
 
@@ -36,8 +37,7 @@ struct Inputs {
     if (in_bias) check_floats(op, "in_bias", *in_bias, {2 * m.inner}, "(2 E,)");
   }
 
-  const Tensor& x() const { return tensors.s; }
-  Tensor make(std::initializer_list<int64_t> shape) const { return empty(shape, ScalarType::Float, x()); }
+  Tensor make(std::initializer_list<int64_t> shape) const { return empty(shape, ScalarType::Float, tensors.x); }
 };
 
 // x W^T + b of any number of rows.
@@ -67,6 +67,28 @@ Tensor time_steps(const Mixer& m, const Tensor& projected) {
   return torch::stable::narrow(rows, 2, 0, m.rank);
 }
 
+// Both directions' matrices packed, (2, panels, inner, kPanel): output o of input k is at
+// matrices[o * output_stride + k * input_stride], the other direction's behind them.
+Tensor pack_both(const Inputs& in, const float* matrices, int64_t outputs, int64_t inner, int64_t output_stride,
+                 int64_t input_stride) {
+  constexpr int64_t kInputs = 16;  // at once, so that a line that was read is still at hand when its next number is
+  const int64_t panels = panels_of(outputs);
+  Tensor packed = in.make({2, panels, inner, kPanel});
+  parallel_items(2 * panels, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t first = item % panels * kPanel, count = std::min(outputs - first, kPanel);
+      const float* matrix = matrices + item / panels * outputs * inner + first * output_stride;
+      float* panel = mutable_floats(packed) + item * inner * kPanel;
+      if (count < kPanel) std::fill_n(panel, inner * kPanel, 0.0f);
+      for (int64_t k0 = 0; k0 < inner; k0 += kInputs)
+        for (int64_t o = 0; o < count; ++o)
+          for (int64_t k = k0; k < std::min(k0 + kInputs, inner); ++k)
+            panel[k * kPanel + o] = matrix[o * output_stride + k * input_stride];
+    }
+  });
+  return packed;
+}
+
 struct Kept {
   Tensor out, xz, projected, checkpoints;
 };
@@ -74,13 +96,12 @@ struct Kept {
 Kept forward(Inputs&& in, bool keep) {
   Mixer& m = in.m;
   const int64_t E = m.inner, P = m.projections();
-  Tensor xz = linear(in.x(), in.in_proj, in.in_bias), projected = in.make({2, m.batch, m.length, P});
+  Tensor xz = linear(in.tensors.x, in.in_proj, in.in_bias), projected = in.make({2, m.batch, m.length, P});
   Tensor checkpoints = in.make({2, m.batch, keep ? checkpoint_count(m) : 0, m.state, E});
   Tensor u = in.make({2, m.rows(), E}), y = in.make({m.batch, m.length, E}), filters = in.make({m.filter_elements()});
   if (m.rows() > 0) {
-    const float* x_proj = floats(in.x_proj);
-    const PackedMatrices packed({{x_proj, P, E, E, 1}, {x_proj + P * E, P, E, E, 1}}, in.x());
-    m.x_proj = packed[0], m.xz = mutable_floats(xz), m.projected = mutable_floats(projected);
+    const Tensor x_proj = pack_both(in, floats(in.x_proj), P, E, E, 1);
+    m.x_proj = floats(x_proj), m.xz = mutable_floats(xz), m.projected = mutable_floats(projected);
     m.u = mutable_floats(u), m.y = mutable_floats(y), m.filters = mutable_floats(filters);
     m.checkpoints = keep ? mutable_floats(checkpoints) : nullptr;
     convolve(m);
@@ -120,10 +141,7 @@ void scan_backward(const Inputs& in, const Tensor& dy, Gradients& g) {
 void project_backward(const Inputs& in, Gradients& g) {
   const Mixer& m = in.m;
   const int64_t E = m.inner, N = m.state, P = m.projections(), r = m.rank, rows = m.rows(), parts = g.B.size(0);
-  const float* x_proj = floats(in.x_proj);
-  const PackedMatrices packed(
-      {{m.dt_proj, r, E, 1, r}, {m.dt_proj + E * r, r, E, 1, r}, {x_proj, E, P, 1, E}, {x_proj + P * E, E, P, 1, E}},
-      in.x());
+  const Tensor dt_proj = pack_both(in, m.dt_proj, r, E, 1, r), x_proj = pack_both(in, floats(in.x_proj), E, P, 1, E);
   const auto sum = [&](float* out, const float* part) {
     std::copy_n(part, N, out);
     for (int64_t i = 1; i < parts; ++i)
@@ -134,12 +152,14 @@ void project_backward(const Inputs& in, Gradients& g) {
       const int64_t first = direction * rows;
       float *projected = mutable_floats(g.projected) + first * P, *u = mutable_floats(g.u) + first * E;
       const float* delta = floats(g.delta) + first * E;
-      multiply({E, r, delta, E, packed[direction], nullptr, projected, P}, begin, end);
+      const float* to_step = floats(dt_proj) + direction * panels_of(r) * kPanel * E;
+      const float* to_u = floats(x_proj) + direction * panels_of(E) * kPanel * P;
+      multiply({E, r, delta, E, to_step, nullptr, projected, P}, begin, end);
       for (int64_t row = begin; row < end; ++row) {
         sum(projected + row * P + r, floats(g.B) + (first + row) * N);
         sum(projected + row * P + r + N, floats(g.C) + (first + row) * N);
       }
-      multiply({P, E, projected, P, packed[2 + direction], nullptr, u, E, true, 1}, begin, end);
+      multiply({P, E, projected, P, to_u, nullptr, u, E, true, 1}, begin, end);
     }
   });
 }
@@ -154,8 +174,7 @@ void convolve_backward(const Inputs& in, Gradients& g) {
   args.dout = {g.u.const_data_ptr(), m.rows() * E, m.length * E, E};
   args.dx = {mutable_floats(g.xz), 0, m.length * 2 * E, 2 * E};
   args.dweight = mutable_floats(g.conv), args.dbias = mutable_floats(g.conv_bias);
-  parallel_items(work_items(args),
-                 [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_causal_conv1d_backward, args, begin, end); });
+  convolve_backward_in_parallel(args);
 }
 
 Tensor bi_mixer(Tensor x, Tensor in_proj, OptionalTensor in_bias, Tensor conv, Tensor conv_bias, Tensor x_proj,
@@ -208,7 +227,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tenso
   project_backward(in, g);
   convolve_backward(in, g);
   return {matmul(g.xz, in_proj),
-          matmul(transpose(as_rows(g.xz)), as_rows(in.x())),
+          matmul(transpose(as_rows(g.xz)), as_rows(in.tensors.x)),
           in_bias ? sum_of_rows(as_rows(g.xz)) : in.make({0}),
           dense(transpose(sum_partials(g.conv, {2, m.taps, E}))),
           sum_partials(g.conv_bias, {2, E}),

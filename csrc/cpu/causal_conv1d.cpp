@@ -20,10 +20,7 @@ struct CpuConv {
                    [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_causal_conv1d, args, begin, end); });
   }
 
-  void backward(const ConvBackwardArgs& args, const Tensor&) const {
-    parallel_items(work_items(args),
-                   [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_causal_conv1d_backward, args, begin, end); });
-  }
+  void backward(const ConvBackwardArgs& args, const Tensor&) const { convolve_backward_in_parallel(args); }
 
   Tensor sum(const Tensor& partials, std::initializer_list<int64_t> shape) const {
     return sum_partials(partials, shape);

@@ -4,6 +4,9 @@
 #include <algorithm>
 
 #include "../causal_conv1d.h"
+#include "isa.h"
+#include "kernels.h"
+#include "parallel.h"
 
 namespace ssamba {
 
@@ -21,5 +24,10 @@ inline void split_tokens(ConvArgs& args) {
 }
 
 inline int64_t work_items(const ConvArgs& args) { return args.batch * args.chunks * args.splits; }
+
+inline void convolve_backward_in_parallel(const ConvBackwardArgs& args) {
+  parallel_items(work_items(args),
+                 [&](int64_t begin, int64_t end) { SSAMBA_LAUNCH(launch_causal_conv1d_backward, args, begin, end); });
+}
 
 }  // namespace ssamba

@@ -1,17 +1,10 @@
-// What the ops over a whole bidirectional mixer share: its sizes and arrays, and the passes of its forward walk, one
-// parallel region each.
-//
-// * project_in: [x, z] = W_in s, rows in any order.
+// What the ops over a whole bidirectional mixer share: its sizes and arrays, and the passes between its first and its
+// last product, one parallel region each.
 //
 // * convolve: u = silu(conv(x)) and [dt, B, C] = W_x u of both directions, a chunk of a clip at a time, while it is in
 //   the nearest caches.
 //
 // * scan: y = (scan + scan) silu(z), split by channels.
-//
-// * project_out: out = W_out y, rows again.
-//
-// Op by op the same takes a dozen regions, as many tensors, and for a short clip more time around the kernels than in
-// them.
 #pragma once
 
 #include "products.h"
@@ -24,25 +17,24 @@ namespace ssamba {
 struct Mixer {
   int64_t batch, length, width, inner, state, rank, taps;  // B, L, D, E, N, r, W
   const int64_t* lengths;
-  const float *s, *in_bias, *conv, *conv_bias, *dt_proj, *dt_bias, *A, *D;
-  const float *in_proj, *x_proj, *out_proj;  // packed
+  const float *x, *conv, *conv_bias, *dt_proj, *dt_bias, *A, *D;
+  const float* x_proj;  // packed
   float *xz, *u, *projected, *y;
   float* filters;      // (2, W, E)
   float* checkpoints;  // of the scan, or null
-  ProductArgs out;     // what becomes of W_out y; where it goes and what is added
 
   int64_t rows() const { return batch * length; }
   int64_t projections() const { return rank + 2 * state; }
   int64_t filter_elements() const { return 2 * taps * inner; }
 };
 
-inline Mixer mixer_sizes(const char* op, const Tensor& s, const Tensor& conv, const Tensor& dt_proj, const Tensor& A) {
-  check_rank(op, "x", s, 3, "(B, L, D)");
+inline Mixer mixer_sizes(const char* op, const Tensor& x, const Tensor& conv, const Tensor& dt_proj, const Tensor& A) {
+  check_rank(op, "x", x, 3, "(B, L, D)");
   check_rank(op, "A", A, 3, "(2, E, N)");
   check_rank(op, "dt_proj", dt_proj, 3, "(2, E, r)");
   check_rank(op, "conv", conv, 3, "(2, E, W)");
-  Mixer m{s.size(0), s.size(1), s.size(2), A.size(1), A.size(2), dt_proj.size(2), conv.size(2)};
-  check(m.width >= 1 && m.inner >= 1 && m.state >= 1 && m.rank >= 1 && m.taps >= 1, op, ": x has shape ", shape_of(s),
+  Mixer m{x.size(0), x.size(1), x.size(2), A.size(1), A.size(2), dt_proj.size(2), conv.size(2)};
+  check(m.width >= 1 && m.inner >= 1 && m.state >= 1 && m.rank >= 1 && m.taps >= 1, op, ": x has shape ", shape_of(x),
         ", A ", shape_of(A), ", dt_proj ", shape_of(dt_proj), " and conv ", shape_of(conv),
         "; expected at least one channel, state, number a token and tap");
   return m;
@@ -50,38 +42,27 @@ inline Mixer mixer_sizes(const char* op, const Tensor& s, const Tensor& conv, co
 
 // The tensors that are the same in every such op, checked and dense; they keep alive what a Mixer points to.
 struct MixerTensors {
-  Tensor s, conv, conv_bias, dt_proj, dt_bias, A, D;
+  Tensor x, conv, conv_bias, dt_proj, dt_bias, A, D;
   OptionalTensor lengths;
 
-  MixerTensors(const char* op, Mixer& m, const Tensor& s_, const Tensor& conv_, const Tensor& conv_bias_,
+  MixerTensors(const char* op, Mixer& m, const Tensor& x_, const Tensor& conv_, const Tensor& conv_bias_,
                const Tensor& dt_proj_, const Tensor& dt_bias_, const Tensor& A_, const Tensor& D_,
                const OptionalTensor& lengths_)
-      : s(s_), conv(conv_), conv_bias(conv_bias_), dt_proj(dt_proj_), dt_bias(dt_bias_), A(A_), D(D_) {
-    check_floats(op, "x", s, {m.batch, m.length, m.width}, "(B, L, D)");
+      : x(x_), conv(conv_), conv_bias(conv_bias_), dt_proj(dt_proj_), dt_bias(dt_bias_), A(A_), D(D_) {
+    check_floats(op, "x", x, {m.batch, m.length, m.width}, "(B, L, D)");
     check_floats(op, "conv", conv, {2, m.inner, m.taps}, "(2, E, W)");
     check_floats(op, "conv_bias", conv_bias, {2, m.inner}, "(2, E)");
     check_floats(op, "dt_proj", dt_proj, {2, m.inner, m.rank}, "(2, E, r)");
     check_floats(op, "dt_bias", dt_bias, {2, m.inner}, "(2, E)");
     check_floats(op, "A", A, {2, m.inner, m.state}, "(2, E, N)");
     check_floats(op, "D", D, {2, m.inner}, "(2, E)");
-    lengths = check_lengths(op, lengths_, s, m.batch, m.length);
-    for (Tensor* x : {&s, &conv, &conv_bias, &dt_proj, &dt_bias, &A, &D}) *x = dense(*x);
-    m.s = floats(s), m.conv = floats(conv), m.conv_bias = floats(conv_bias), m.dt_proj = floats(dt_proj);
+    lengths = check_lengths(op, lengths_, x, m.batch, m.length);
+    for (Tensor* one : {&x, &conv, &conv_bias, &dt_proj, &dt_bias, &A, &D}) *one = dense(*one);
+    m.x = floats(x), m.conv = floats(conv), m.conv_bias = floats(conv_bias), m.dt_proj = floats(dt_proj);
     m.dt_bias = floats(dt_bias), m.A = floats(A), m.D = floats(D);
     m.lengths = static_cast<const int64_t*>(data(lengths));
   }
 };
-
-inline void project_in(const Mixer& m) {
-  ProductArgs x{m.width, m.inner, m.s, m.width, m.in_proj, m.in_bias, m.xz, 2 * m.inner};
-  ProductArgs z = x;
-  z.weight += panels_of(m.inner) * kPanel * m.width, z.out += m.inner;
-  if (m.in_bias) z.bias += m.inner;
-  parallel_rows(m.rows(), [&](int64_t begin, int64_t end) {
-    multiply(x, begin, end);
-    multiply(z, begin, end);
-  });
-}
 
 // The filters (2, E, W) as the convolution reads them: (2, W, E).
 inline void transpose_filters(const Mixer& m) {
@@ -143,20 +124,6 @@ inline void scan(const Mixer& m) {
   args.out = {m.y, 0, m.length * m.inner, m.inner, 0};
   args.checkpoints = m.checkpoints;
   scan_in_parallel(args);
-}
-
-inline void project_out(const Mixer& m) {
-  ProductArgs args = m.out;
-  args.inner = m.inner, args.outputs = m.width, args.x = m.y, args.x_stride = m.inner, args.weight = m.out_proj;
-  args.out_stride = m.width;
-  parallel_rows(m.rows(), [&](int64_t begin, int64_t end) { multiply(args, begin, end); });
-}
-
-inline void run(const Mixer& m) {
-  project_in(m);
-  convolve(m);
-  scan(m);
-  project_out(m);
 }
 
 }  // namespace ssamba

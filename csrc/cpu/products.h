@@ -1,8 +1,7 @@
-// What ops with packed matrices share: checks of their tensors, packing, and rows shared among threads.
+// What ops with packed matrices share: checks of their tensors, and rows shared among threads.
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "../product.h"
 #include "../tensor.h"
@@ -50,56 +49,5 @@ void parallel_rows(int64_t rows, const Body& body) {
 inline void multiply(const ProductArgs& args, int64_t begin, int64_t end) {
   SSAMBA_LAUNCH(launch_product, args, begin, end);
 }
-
-// A matrix to be packed: output o of input k is at matrix[o * output_stride + k * input_stride].
-struct Packing {
-  const float* matrix;
-  int64_t outputs, inner, output_stride, input_stride;
-
-  int64_t panels() const { return panels_of(outputs); }
-  int64_t elements() const { return panels() * kPanel * inner; }
-};
-
-// A few inputs at a time, so that a line of memory that was read or written is still at hand when its next number is.
-inline void pack_panel(const Packing& w, int64_t panel, float* out) {
-  constexpr int64_t kInputs = 16;
-  const int64_t first = panel * kPanel, count = std::min(w.outputs - first, kPanel);
-  if (count < kPanel) std::fill_n(out, w.inner * kPanel, 0.0f);
-  for (int64_t begin = 0; begin < w.inner; begin += kInputs) {
-    const int64_t end = std::min(begin + kInputs, w.inner);
-    for (int64_t o = 0; o < count; ++o) {
-      const float* in = w.matrix + (first + o) * w.output_stride;
-      for (int64_t k = begin; k < end; ++k) out[k * kPanel + o] = in[k * w.input_stride];
-    }
-  }
-}
-
-// Packed matrices, one after the other in memory of their own.
-class PackedMatrices {
- public:
-  PackedMatrices(std::initializer_list<Packing> matrices, const Tensor& like) {
-    int64_t elements = 0;
-    for (const Packing& w : matrices) {
-      first_.push_back(elements);
-      elements += w.elements();
-    }
-    memory_ = empty({elements}, ScalarType::Float, like);
-    std::vector<std::pair<int64_t, int64_t>> panels;  // matrix and panel of it
-    for (int64_t i = 0; i < int64_t(matrices.size()); ++i)
-      for (int64_t p = 0; p < matrices.begin()[i].panels(); ++p) panels.emplace_back(i, p);
-    parallel_items(int64_t(panels.size()), [&](int64_t begin, int64_t end) {
-      for (; begin < end; ++begin) {
-        const auto [i, p] = panels[std::size_t(begin)];
-        const Packing& w = matrices.begin()[i];
-        pack_panel(w, p, mutable_floats(memory_) + first_[std::size_t(i)] + p * kPanel * w.inner);
-      }
-    });
-  }
-  const float* operator[](std::size_t i) const { return floats(memory_) + first_[i]; }
-
- private:
-  std::vector<int64_t> first_;
-  Tensor memory_;
-};
 
 }  // namespace ssamba
