@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test simt cuda gpu-rehearsal bench bench-ops bench-smoke lint format audit sanitize exhaustive neon wheel clean
+.PHONY: help demo test simt cuda gpu-rehearsal bench bench-ops bench-smoke lint format audit sanitize exhaustive large neon wheel clean
 
 CXX_SOURCES = $(shell find csrc tests python -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
@@ -21,6 +21,7 @@ help:
 	@echo "make audit         is the op library free of symbols that tie it to one torch?"
 	@echo "make sanitize      the op tests under the address and undefined-behaviour sanitizers"
 	@echo "make exhaustive    exp2 and softplus of all 2^32 floats, at every instruction set that this processor runs: minutes"
+	@echo "make large         the ops on the CPU with results of more than 2^31 elements: minutes, 15 GB"
 	@echo "make neon          the kernels compiled for 64-bit ARM, the scan run under an emulator"
 	@echo "make wheel         sdist and wheel, the wheel tried in an empty environment and from a clone"
 
@@ -36,13 +37,14 @@ $(VENV)/ready: pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f 
 demo: $(VENV)/ready
 	$(BIN)/ssamba demo $(if $(QUICK),--quick) $(ARGS)
 
+# STRICT=1 fails if a test is skipped for a reason that is not expected here (tests/skips.py).
 test: $(VENV)/ready
-	$(BIN)/python -m pytest tests -n 2 $(ARGS)
+	$(BIN)/python -m pytest tests -n 2 $(if $(STRICT),--no-unexpected-skips) $(ARGS)
 	$(if $(ARGS),,$(MAKE) simt)
 
 # The CUDA kernels' source, compiled for the host. ARGS selects tests: ARGS="tests/ops/test_bi_conv1d.py -k lengths".
 simt: $(VENV)/ready
-	PATH="$(abspath $(BIN)):$$PATH" tests/simt/run.sh $(BIN)/python $(or $(ARGS),-n 2)
+	PATH="$(abspath $(BIN)):$$PATH" tests/simt/run.sh $(BIN)/python $(or $(ARGS),-n 2 $(if $(STRICT),--no-unexpected-skips))
 
 # Needs nvcc, but no GPU.
 cuda: $(VENV)/ready
@@ -81,6 +83,10 @@ sanitize: $(VENV)/ready
 # ARGS="--every 1021" takes a sample.
 exhaustive: $(VENV)/ready
 	PATH="$(abspath $(BIN)):$$PATH" tests/exhaustive/run.sh build/exhaustive $(ARGS)
+
+# About 15 GB of memory.
+large: $(VENV)/ready
+	$(BIN)/python -m pytest tests/ops/test_large.py -m large $(ARGS)
 
 neon:
 	tests/neon.sh

@@ -1,6 +1,6 @@
 // selective_scan, bi_scan and their gradients, from tensors to launches, for every device: both are the same kernel
-// with one or two directions. A Device is made from the tensor whose place it works in; it knows how many tokens lie
-// between two checkpoints, chooses splits, launches kernels and adds partial sums.
+// with one or two directions. A Device is made from what is to be scanned, and refuses what it cannot count; it knows
+// how many tokens lie between two checkpoints, chooses splits, launches kernels and adds partial sums.
 #pragma once
 
 #include <tuple>
@@ -24,16 +24,17 @@ int64_t checkpoint_count(const ScanTensors& s) {
 
 template <class Device>
 ScanResult scan_forward(const ScanTensors& s, bool keep_checkpoints) {
+  ScanForwardArgs args{};
+  fill_scan_args(args, s);
+  const Device device(args, s);
   Tensor out = empty({s.batch, s.length, s.channels}, s.u.scalar_type(), s.u);
   Tensor last_state = s.bidirectional ? empty({0}, s.acc(), s.u) : empty({s.batch, s.channels, s.state}, s.acc(), s.u);
   const int64_t kept = keep_checkpoints ? checkpoint_count<Device>(s) : 0;
   Tensor checkpoints = empty({s.directions(), s.batch, kept, s.state, s.channels}, s.acc(), s.u);
-  ScanForwardArgs args{};
-  fill_scan_args(args, s);
   args.out = output(out, false);
   args.last_state = s.bidirectional ? nullptr : last_state.mutable_data_ptr();
   args.checkpoints = keep_checkpoints ? checkpoints.mutable_data_ptr() : nullptr;
-  Device(s.u).forward(args, s);
+  device.forward(args, s);
   return {out, last_state, checkpoints};
 }
 
@@ -62,7 +63,7 @@ ScanGradients scan_backward(const ScanTensors& s, const Tensor& dout_given, cons
 
   ScanBackwardArgs args{};
   fill_scan_args(args, s);
-  const Device device(s.u);
+  const Device device(args, s);
   device.split_backward(args);
   const int64_t S = splits(args);
   const ScalarType type = s.u.scalar_type();

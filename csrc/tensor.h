@@ -152,7 +152,16 @@ inline Tensor with_dense_rows(const Tensor& x) {
 
 inline const void* data(const OptionalTensor& x) { return x ? x->const_data_ptr() : nullptr; }
 
-// Lengths as dense int64, each in [0, L]. On a GPU the kernels bound them instead: reading them here would wait for it.
+// Whether the host may read a tensor without waiting for a GPU. The emulated one's tensors are taken for a GPU's.
+inline bool is_readable(const Tensor& x) {
+#if defined(SSAMBA_SIMT)
+  return false;
+#else
+  return x.is_cpu();
+#endif
+}
+
+// Lengths as dense int64, each in [0, L]. Those of a GPU are not read: its kernels bound them.
 inline OptionalTensor check_lengths(const char* op, const OptionalTensor& given, const Tensor& like, int64_t batch,
                                     int64_t length) {
   if (!given) return std::nullopt;
@@ -163,7 +172,7 @@ inline OptionalTensor check_lengths(const char* op, const OptionalTensor& given,
         "; expected int64 or int32");
   const Tensor lengths = dense(*given, ScalarType::Long);
   const auto* values = static_cast<const int64_t*>(lengths.const_data_ptr());
-  for (int64_t b = 0; lengths.is_cpu() && b < batch; ++b)
+  for (int64_t b = 0; is_readable(lengths) && b < batch; ++b)
     check(values[b] >= 0 && values[b] <= length, op, ": lengths[", b, "] is ", values[b],
           "; expected 0 to L = ", length);
   return lengths;

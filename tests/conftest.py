@@ -8,6 +8,17 @@ from __future__ import annotations
 import pytest
 import torch
 
+import skips
+
+
+def pytest_addoption(parser):
+    skips.add_option(parser)
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # what pytest-xdist's workers skip is reported where it was started
+        config.pluginmanager.register(skips.Skips(), "skips")
+
 
 @pytest.fixture(scope="session")
 def golden():

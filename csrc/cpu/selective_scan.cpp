@@ -11,7 +11,7 @@ namespace {
 struct CpuScan {
   static constexpr int kCheckpointTokens = kCpuCheckpointTokens;
 
-  explicit CpuScan(const Tensor&) {}
+  CpuScan(const ScanArgs&, const ScanTensors&) {}
 
   void forward(ScanForwardArgs& args, const ScanTensors&) const { scan_in_parallel(args); }
 
@@ -52,7 +52,7 @@ void scan_part(Tensor y, Tensor state, Tensor u, Tensor dt, Tensor dt_weight, Te
   args.out = output(y, false);
   args.add = add;
   args.last_state = state.mutable_data_ptr();
-  CpuScan(u).forward(args, s);
+  CpuScan(args, s).forward(args, s);
 }
 
 }  // namespace

@@ -23,16 +23,16 @@ inline Shared& shared_memory() {
   return *static_cast<Shared*>(simt::shared_bytes(sizeof(Shared), alignof(Shared)));
 }
 
-inline float fast_exp2(float x) { return exp2f(x); }
+inline float fast_exp2(float x) { return simt::ex2_approx_ftz(x); }
 
 inline int forgotten(int x) { return x; }
 
-inline void copy_async_16(void* shared, const void* global) {
-  *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);
-}
-inline void copy_async_commit() {}
+using simt::copy_async_16;
+inline void copy_async_commit() { simt::close_group(); }
 template <int kPending>
-inline void copy_async_wait() {}
+inline void copy_async_wait() {
+  simt::copy_async_wait(kPending);
+}
 
 #else
 

@@ -15,15 +15,14 @@ namespace ssamba {
 
 #if defined(SSAMBA_SIMT)
 
-struct Stream {};
+using Stream = simt::Stream;
 
-// Few, so that small batches already go beyond what a grid's second axis holds.
-constexpr int64_t kMostBlocksY = 3;
+constexpr int64_t kMostBlocksY = simt::kMostBlocksYZ;
 
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream,
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
             const Arguments&... arguments) {
-  simt::launch(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [&] { kernel(arguments...); });
+  simt::launch(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, stream, [&] { kernel(arguments...); });
 }
 
 #else

@@ -17,8 +17,13 @@ namespace ssamba {
 
 class OnDevice {
  public:
-  explicit OnDevice(const Tensor&) { check_device_is_right(0); }
-  Stream stream() const { return {}; }
+  explicit OnDevice(const Tensor&) {
+    check_device_is_right(0);
+    ++simt::guards;
+  }
+  OnDevice(const OnDevice&) = delete;
+  ~OnDevice() { --simt::guards; }
+  Stream stream() const { return {true}; }
 };
 
 #else

@@ -115,15 +115,6 @@ def test_another_device_than_the_current(op):
     assert same([x.cpu() for x in result], [x.cpu() for x in step(op, inputs()[op])])
 
 
-def test_lengths_beyond_the_tokens_are_bounded():
-    """Checking them before the launch would wait for the device."""
-    x, weight, bias, silu = inputs()["bi_conv1d"]
-    given = torch.tensor([x.shape[1] + 5, -3], device="cuda")
-    bounded = given.clamp(0, x.shape[1])
-    out, expected = (ssamba_ops.bi_conv1d(x, weight, bias, silu, lengths) for lengths in (given, bounded))
-    assert torch.equal(out, expected)
-
-
 def test_tensors_on_two_devices_are_refused():
     x, weight, bias, silu = inputs()["bi_conv1d"]
     with pytest.raises(RuntimeError, match="bi_conv1d: bias is on another device than x"):

@@ -49,11 +49,13 @@ def emulated_gpu():
 
 @pytest.fixture(autouse=True)
 def machine(request):
-    """Where the test runs. On the emulated GPU each test has an order of threads of its own."""
+    """Where the test runs. On the emulated GPU each test has an order of threads, and of errors, of its own."""
     name = getattr(request, "param", "cpu")
     if name == "emulated":
-        seed = zlib.crc32(request.node.nodeid.encode()) % len(emulator.SEEDS)
-        request.getfixturevalue("emulated_gpu").ssamba_simt_seed(emulator.SEEDS[seed])
+        drawn = zlib.crc32(request.node.nodeid.encode())
+        library = request.getfixturevalue("emulated_gpu")
+        library.ssamba_simt_seed(emulator.SEEDS[drawn % len(emulator.SEEDS)])
+        library.ssamba_simt_error_seed(drawn)
     with machines.on_gpu() if name == "cuda" else contextlib.nullcontext():
         yield name
 

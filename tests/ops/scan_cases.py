@@ -25,6 +25,8 @@ SIZES = [
     (4, 18, 16, 16, 1),
     (4, 18, 128, 16, 1),
 ]
+# One of each kind that kernels of every dtype distinguish: edges, whole packs and vectors, more than 16 states.
+KINDS = [(2, 45, 37, 16, 1), (2, 45, 40, 16, 1), (2, 35, 24, 21, 1)]
 OPTIONS = list(itertools.product([False, True], repeat=3))  # D, z, delta_bias; softplus goes with delta_bias
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 

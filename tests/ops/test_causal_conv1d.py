@@ -20,12 +20,13 @@ def test_matches_reference(size, reverse, isa):
     check(conv_inputs(size, initial_state=True), silu=True, reverse=reverse)
 
 
-@pytest.mark.parametrize("width", [2, 4, 6])
+@pytest.mark.parametrize("channels", [37, 40])  # edges, and whole packs and vectors
+@pytest.mark.parametrize("width", [2, 3, 4, 6])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_dtypes(dtype, width, isa):
+def test_dtypes(dtype, width, channels, isa):
     for parameter_dtype in (None, dtype):
         for silu in (False, True):
-            check(conv_inputs((2, 45, 37, width), dtype, parameter_dtype=parameter_dtype), silu=silu)
+            check(conv_inputs((2, 45, channels, width), dtype, parameter_dtype=parameter_dtype), silu=silu)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -216,7 +217,7 @@ def test_extreme_values(isa):
     x = torch.zeros(1, 12, 17)
     x[0, 0], x[0, 1], x[0, 2], x[0, 5] = 1e30, -1e30, torch.inf, torch.nan
     out = causal_conv1d(x, torch.ones(17, 1), silu=True)
-    assert (out[0, 0] == 1e30).all()
+    torch.testing.assert_close(out[0, 0], x[0, 0], rtol=3e-7, atol=0)  # a GPU's division is two units off at most
     assert (out[0, 1] == 0).all()
     assert (out[0, 2] == torch.inf).all()
     out = causal_conv1d(x, torch.ones(17, 4))
@@ -275,17 +276,13 @@ BAD = {
     ),
     "lengths shape": (lambda i: {"lengths": torch.tensor(3)}, r"lengths has shape \(\); expected \(B,\) = \(2,\)"),
     "lengths dtype": (lambda i: {"lengths": torch.tensor([1.0, 2.0])}, "lengths is float32; expected int64 or int32"),
-    "lengths negative": (lambda i: {"lengths": torch.tensor([1, -1])}, r"lengths\[1\] is -1; expected 0 to L = 10"),
-    "lengths beyond": (lambda i: {"lengths": torch.tensor([11, 1])}, r"lengths\[0\] is 11; expected 0 to L = 10"),
     "device": (lambda i: {"weight": i["weight"].to("meta")}, "weight is on (meta|another)"),
     "state device": (lambda i: {"initial_state": i["initial_state"].to("meta")}, "initial_state is on (meta|another)"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_named(case, machine):
-    if machine == "cuda" and case in ("lengths negative", "lengths beyond"):
-        pytest.skip("the kernels bound lengths on a GPU: reading them before the launch would wait for it")
+def test_bad_input_is_named(case):
     change, message = BAD[case]
     inputs = conv_inputs((2, 10, 6, 4), initial_state=True)
     with pytest.raises(RuntimeError, match=f"causal_conv1d: {message}"):

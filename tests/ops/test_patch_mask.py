@@ -62,11 +62,12 @@ def test_matches_reference(size, pos, isa):
     check(mask_inputs(size, pos=pos))
 
 
+@pytest.mark.parametrize("channels", [37, 40])  # edges, and whole packs and vectors
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_dtypes(dtype, isa):
+def test_dtypes(dtype, channels, isa):
     for parameter_dtype in (None, dtype):
         for pos in (False, True):
-            check(mask_inputs((2, 45, 37), dtype, pos, parameter_dtype))
+            check(mask_inputs((2, 45, channels), dtype, pos, parameter_dtype))
 
 
 @pytest.mark.parametrize("value", [False, True])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scan_cases import DTYPES, SIZES, accumulation, as_float64, as_leaves, scan_inputs
+from scan_cases import DTYPES, KINDS, SIZES, accumulation, as_float64, as_leaves, scan_inputs
 from ssamba_ops import reference, selective_scan
 from tolerance import assert_close
 
@@ -53,9 +53,30 @@ def test_matches_reference(size, reverse):
     check(one_direction(size), reverse)
 
 
+@pytest.mark.parametrize("size", KINDS, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_dtypes(dtype, isa):
-    check(one_direction((2, 45, 37, 16, 1), dtype), reverse=True)
+def test_dtypes(dtype, size, isa):
+    check(one_direction(size, dtype), reverse=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_steps_of_any_size(dtype, isa):
+    """softplus and its slope by themselves: scans of one token, one state and a channel for each step."""
+    steps = torch.linspace(-30, 30, 601, dtype=torch.float64).to(dtype)
+    one = {name: torch.ones(1, 1, 1, dtype=dtype) for name in "BC"}
+    given = {"u": torch.ones(1, 1, 601, dtype=dtype), "delta": steps.view(1, 1, -1), "A": -torch.ones(601, 1)}
+    given["A"] = given["A"].to(accumulation(dtype))
+    exact, leaves = as_float64(given | one), as_leaves(given | one)
+    expected, actual = (
+        op(**x, delta_softplus=True)[1] for op, x in ((reference.selective_scan, exact), (selective_scan, leaves))
+    )
+    expected.sum().backward()
+    actual.sum().backward()
+    # Below zero a float's softplus is as wrong as the product x log2 e.
+    tolerance = 8e-6 if dtype != torch.float64 else 1e-14
+    torch.testing.assert_close(actual.double(), expected, rtol=tolerance, atol=0)
+    stored = tolerance + torch.finfo(dtype).eps
+    torch.testing.assert_close(leaves["delta"].grad.double(), exact["delta"].grad, rtol=stored, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

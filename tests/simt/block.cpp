@@ -1,5 +1,7 @@
 #include "block.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -8,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "async_copies.h"
 #include "faults.h"
 #include "fiber.h"
 #include "order.h"
@@ -52,6 +55,7 @@ Thread* running = nullptr;
 FiberPool pool;
 std::mutex one_launch;
 std::uint64_t seed = 0;
+std::size_t most_blocks = SIZE_MAX;
 
 Warp& warp_of(const Thread& thread) { return block.warps[std::size_t(thread.number) / 32]; }
 Thread& lane_of(const Thread& thread, int lane) { return block.threads[std::size_t(thread.number / 32 * 32 + lane)]; }
@@ -136,7 +140,8 @@ std::string threads_text(State state) {
 void run_block() {
   block.ready.clear();
   block.at_barrier = block.left = 0;
-  order_block();
+  begin_block();
+  forget_copies();
   std::fill_n(block.shared.get(), block.shared_bytes, char(0xff));  // NaN in every float type
   for (Warp& warp : block.warps) warp.waiting = warp.left = 0;
   for (Thread& thread : block.threads) {
@@ -147,6 +152,8 @@ void run_block() {
   while (!block.ready.empty() && !faulty()) {
     running = &block.threads[std::size_t(block.order.take(block.ready))];
     threadIdx = running->index;
+    stack_begin = reinterpret_cast<std::uintptr_t>(running->fiber.stack_begin);
+    stack_end = stack_begin + running->fiber.stack_bytes;
     switch_fiber(scheduler, running->fiber);
   }
   running = nullptr;
@@ -156,12 +163,11 @@ void run_block() {
 }
 
 void check_configuration(dim3 grid, dim3 threads, std::size_t shared_bytes) {
-  // 99 KB is what the smallest of the GPUs built for grants a block.
-  constexpr std::size_t kShared = 99 << 10, kThreads = 1024, kGridX = (1u << 31) - 1, kGridYZ = 65535;
+  constexpr std::size_t kThreads = 1024, kGridX = (1u << 31) - 1;
   const std::size_t count = std::size_t(threads.x) * threads.y * threads.z;
   const auto within = [](std::size_t value, std::size_t most) { return value >= 1 && value <= most; };
-  if (!within(count, kThreads) || threads.z > 64 || !within(grid.x, kGridX) || !within(grid.y, kGridYZ) ||
-      !within(grid.z, kGridYZ) || shared_bytes > kShared)
+  if (!within(count, kThreads) || threads.z > 64 || !within(grid.x, kGridX) || !within(grid.y, kMostBlocksYZ) ||
+      !within(grid.z, kMostBlocksYZ) || shared_bytes > kMostSharedBytes)
     record_fault("invalid launch: grid " + index_text({grid.x, grid.y, grid.z}) + ", block " +
                  index_text({threads.x, threads.y, threads.z}) + ", " + std::to_string(shared_bytes) +
                  " bytes of shared memory");
@@ -182,7 +188,8 @@ void prepare_threads(dim3 threads, std::size_t shared_bytes) {
   block.shared = {static_cast<char*>(operator new(shared_bytes, kAlignment)),
                   [](char* bytes) { operator delete(bytes, kAlignment); }};
   block.shared_bytes = shared_bytes;
-  watch_shared(block.shared.get(), shared_bytes);
+  // What is too large to go through is too large to watch.
+  if (most_blocks == SIZE_MAX) watch_launch(block.shared.get(), shared_bytes);
 }
 
 }  // namespace
@@ -210,7 +217,13 @@ void* shared_bytes(std::size_t bytes, std::size_t alignment) {
   return block.shared.get();
 }
 
+bool is_shared(const void* address) {
+  const auto* place = static_cast<const char*>(address);
+  return place >= block.shared.get() && place < block.shared.get() + block.shared_bytes;
+}
+
 int thread_number() { return running->number; }
+unsigned block_number() { return blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z); }
 unsigned warp_syncs() { return running->warp_syncs; }
 int lane() { return running->number % 32; }
 unsigned active_lanes() { return warp_of(*running).lanes & ~warp_of(*running).left; }
@@ -235,24 +248,28 @@ std::uint64_t meet(Meeting meeting, unsigned mask, Brought brought, const Source
   return thread.result;
 }
 
-void launch(const void* kernel, dim3 grid, dim3 threads, std::size_t shared_bytes, const std::function<void()>& body) {
+void launch(const void* kernel, dim3 grid, dim3 threads, std::size_t shared_bytes, Stream stream,
+            const std::function<void()>& body) {
   const std::lock_guard lock(one_launch);
   begin_launch(kernel);
+  if (!stream.current) record_fault("a launch on another stream than torch's current one");
+  if (!guards) record_fault("a launch while the tensors' device is not the current one");
   check_configuration(grid, threads, shared_bytes);
   if (!faulty()) {
     gridDim = grid, blockDim = threads;
     prepare_threads(threads, shared_bytes);
     block.body = &body;
     block.order = Order(seed);
-    std::vector<unsigned> blocks(std::size_t(grid.x) * grid.y * grid.z);
-    std::iota(blocks.begin(), blocks.end(), 0u);
+    const std::size_t count = std::size_t(grid.x) * grid.y * grid.z, taken = std::min(count, most_blocks);
+    std::vector<unsigned> blocks(taken);
+    std::iota(blocks.begin(), blocks.end(), unsigned(count - taken));
     block.order.shuffle(blocks);
     for (const unsigned number : blocks) {
       blockIdx = {number % grid.x, number / grid.x % grid.y, number / grid.x / grid.y};
       run_block();
       if (faulty()) break;
     }
-    watch_shared(nullptr, 0);
+    watch_nothing();
     block.shared.reset();
     block.shared_bytes = 0;
     if (faulty()) pool.clear();
@@ -283,3 +300,8 @@ void __syncthreads(SourceLine where) {
 
 // Chooses the order in which threads and blocks take their turns.
 extern "C" __attribute__((visibility("default"))) void ssamba_simt_seed(std::uint64_t value) { simt::seed = value; }
+
+// Lets a launch run its last blocks only, so many of them; 0 for all. For tensors too large to go through.
+extern "C" __attribute__((visibility("default"))) void ssamba_simt_last_blocks(std::uint64_t count) {
+  simt::most_blocks = count ? count : SIZE_MAX;
+}

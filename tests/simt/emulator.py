@@ -25,7 +25,8 @@ SEEDS = (0, 1, 2)  # an even seed lets all threads advance together, an odd one 
 def load() -> ctypes.CDLL:
     torch.ops.load_library(LIBRARY)
     library = ctypes.CDLL(LIBRARY)
-    library.ssamba_simt_seed.argtypes = [ctypes.c_uint64]
+    for choice in (library.ssamba_simt_seed, library.ssamba_simt_error_seed, library.ssamba_simt_last_blocks):
+        choice.argtypes = [ctypes.c_uint64]
     return library
 
 

@@ -79,24 +79,48 @@ std::string mask_text(unsigned mask) {
 
 }  // namespace simt
 
-// What the compiler calls where a pointer is less aligned than its type (-fsanitize=alignment): on a GPU such an access
-// fails. The structs are those of the undefined-behaviour sanitizer's runtime, which is not linked.
-struct TypeMismatch {
+// What the compiler calls where a pointer is less aligned than its type, and where an index lies outside its array
+// (-fsanitize=alignment,bounds): on a GPU the first fails, and the second goes astray in silence. The structs are those
+// of the undefined-behaviour sanitizer's runtime, which is not linked.
+namespace {
+
+struct Type {
+  std::uint16_t kind, info;
+  char name[1];
+};
+struct Place {
   const char* file;
   std::uint32_t line, column;
-  const struct {
-    std::uint16_t kind, info;
-    char name[1];
-  }* type;
+};
+struct TypeMismatch {
+  Place place;
+  const Type* type;
   unsigned char log_alignment, access;
 };
+struct OutOfBounds {
+  Place place;
+  const Type *array, *index;
+};
+
+// The access that follows would end the process.
+[[noreturn]] void fail_at(const Place& place, const std::string& what) {
+  if (!simt::thread_runs()) std::abort();
+  const std::string path = place.file;
+  simt::record_fault(path.substr(path.rfind('/') + 1) + ":" + std::to_string(place.line) + ": " + what);
+  simt::abandon_thread();
+}
+
+}  // namespace
+
 extern "C" void __ubsan_handle_type_mismatch_v1(void* what, void* address) {
   const auto* data = static_cast<const TypeMismatch*>(what);
-  if (!simt::thread_runs()) std::abort();
   std::ostringstream text;
-  const std::string path = data->file;
-  text << path.substr(path.rfind('/') + 1) << ":" << data->line << ": misaligned access: address " << address
-       << " is no multiple of " << (1u << data->log_alignment) << ", as " << data->type->name << " needs";
-  simt::record_fault(text.str());
-  simt::abandon_thread();  // the access that follows would end the process
+  text << "misaligned access: address " << address << " is no multiple of " << (1u << data->log_alignment) << ", as "
+       << data->type->name << " needs";
+  fail_at(data->place, text.str());
+}
+
+extern "C" void __ubsan_handle_out_of_bounds(void* what, void* index) {
+  const auto* data = static_cast<const OutOfBounds*>(what);
+  fail_at(data->place, "index " + std::to_string(std::intptr_t(index)) + " lies outside " + data->array->name);
 }

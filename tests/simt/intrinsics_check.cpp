@@ -35,6 +35,20 @@ __global__ void round_kernel(const float* x, float* out, int n) {
   if (i < n) out[i] = widen(narrow<in_t>(x[i]));
 }
 
+// 2^x, and 1 / x.
+__global__ void approximate_kernel(const float* x, float* out, int n) {
+  const int i = int(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < n) out[i] = fast_exp2(x[i]), out[n + i] = __fdividef(1.0f, x[i]);
+}
+
+Tensor approximate(Tensor x) {
+  Tensor out = empty({2, x.size(0)}, x.scalar_type(), x);
+  const int n = int(x.numel());
+  launch(approximate_kernel, dim3(unsigned(n + 63) / 64), dim3(64), 0, OnDevice(x).stream(),
+         static_cast<const float*>(x.const_data_ptr()), static_cast<float*>(out.mutable_data_ptr()), n);
+  return out;
+}
+
 Tensor warp_calls(Tensor x) {
   constexpr int kCalls = 11;
   Tensor out = empty({kCalls, kLanes}, x.scalar_type(), x);
@@ -56,11 +70,13 @@ Tensor rounded(Tensor x) {
 
 STABLE_TORCH_LIBRARY(ssamba_simt_intrinsics, m) {
   m.def("warp_calls(Tensor x) -> Tensor");
+  m.def("approximate(Tensor x) -> Tensor");
   m.def("rounded_to_half(Tensor x) -> Tensor");
   m.def("rounded_to_bfloat16(Tensor x) -> Tensor");
 }
 STABLE_TORCH_LIBRARY_IMPL(ssamba_simt_intrinsics, CPU, m) {
   m.impl("warp_calls", TORCH_BOX(&warp_calls));
+  m.impl("approximate", TORCH_BOX(&approximate));
   m.impl("rounded_to_half", TORCH_BOX(&rounded<__half>));
   m.impl("rounded_to_bfloat16", TORCH_BOX(&rounded<__nv_bfloat16>));
 }

@@ -1,4 +1,5 @@
-// Races in shared memory: two threads at the same byte, one of them writing, with no barrier between.
+// Races: two threads at the same byte, one of them writing, with nothing that orders them. A barrier orders the threads
+// of a block, in shared memory and in tensors; nothing orders the blocks of a launch.
 #pragma once
 
 #include <cstddef>
@@ -6,16 +7,22 @@
 
 namespace simt {
 
-// Shared memory of the launch; nothing is watched outside it.
-void watch_shared(const char* begin, std::size_t bytes);
-inline std::uintptr_t watched_begin = 0, watched_end = 0;
-inline bool is_watched(std::uintptr_t address) { return address >= watched_begin && address < watched_end; }
+// Forgets what earlier launches did: they are ordered before. Shared memory of this one lies at `shared`.
+void watch_launch(const char* shared, std::size_t bytes);
+void watch_nothing();
+// Of the host's threads, the one that launches; others go on with what is theirs.
+inline thread_local bool watching = false;
 
 // What came before is ordered before what follows, for all threads of the block.
+void begin_block();
 void order_block();
 
-// Notes a watched access of the running thread, and records a fault if it races with one before. `caller` is the
-// address that the access returns to.
+// The stack of the running thread, which is its own.
+inline std::uintptr_t stack_begin = 0, stack_end = 0;
+inline bool is_own(std::uintptr_t address) { return address >= stack_begin && address < stack_end; }
+
+// Notes an access of the running thread, and records a fault if it races with one before. `caller` is the address that
+// the access returns to.
 void note_access(std::uintptr_t address, std::size_t bytes, bool writes, const void* caller);
 
 }  // namespace simt

@@ -8,6 +8,8 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
+#include "approximate.h"
+#include "async_copies.h"
 #include "block.h"
 #include "intrinsics.h"
 #include "vector_types.h"

@@ -27,7 +27,30 @@ PLANTS = (
     "misaligned",
     "empty_grid",
     "unwritten_shared",
+    "missing_global_barrier",
+    "overlapping_blocks",
+    "block_reads_another",
+    "not_atomic",
+    "missing_wait",
+    "wait_for_too_few",
+    "missing_barrier_after_wait",
+    "grid_too_high",
+    "default_stream",
+    "no_device",
+    "beyond_a_row",
+    "unshared_sum",
 )
+# Elements of x that an op takes.
+OPS = {
+    "sum": 256,
+    "warp_sum": 32,
+    "neighbour": 32,
+    "copy": 128,
+    "exchange": 96,
+    "blocks": 96,
+    "copies": 256,
+    "table": 32,
+}
 LIBRARY = emulator.load()
 
 
@@ -41,18 +64,18 @@ def seed(request):
 
 
 def run(op: str, plant: str) -> torch.Tensor:
-    x = torch.arange({"sum": 256, "copy": 128}.get(op, 32), dtype=torch.float32)
+    x = torch.arange(OPS[op], dtype=torch.float32)
     return getattr(torch.ops.ssamba_simt_faults, op)(x, PLANTS.index(plant))
 
 
 def expected(op: str) -> torch.Tensor:
-    x = torch.arange({"sum": 256, "copy": 128}.get(op, 32), dtype=torch.float32)
+    x = torch.arange(OPS[op], dtype=torch.float32)
     if op == "neighbour":
         return x.view(-1, 2).flip(1).flatten()
-    return x if op == "copy" else x.sum() + x
+    return x.sum() + x if op in ("sum", "warp_sum") else x
 
 
-@pytest.mark.parametrize("op", ["sum", "warp_sum", "neighbour", "copy"])
+@pytest.mark.parametrize("op", OPS)
 def test_right_kernels_run(op):
     assert torch.equal(run(op, "none"), expected(op))
 
@@ -64,6 +87,10 @@ def test_unwritten_shared_memory_is_poison():
 def test_an_unwritten_output_is_poison():
     out = run("sum", "unwritten_output")
     assert out.isnan().nonzero().flatten().tolist() == [255]
+
+
+def test_what_a_copy_brings_is_poison_before_its_wait():
+    assert run("copies", "missing_wait").isnan().nonzero().flatten().tolist() == list(range(128, 256))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +116,22 @@ def test_an_unwritten_output_is_poison():
         ("warp_sum", "lane_left_out", "a lane calls a shuffle with mask 0x7fffffff, which leaves it out"),
         ("warp_sum", "different_calls", "lanes of a warp meet in different calls: .*lane 5 is in __syncwarp|a shuffle"),
         ("copy", "misaligned", r"\.cpp:\d+: misaligned access: address 0x\w+ is no multiple of 16, as .*float4"),
+        (
+            "exchange",
+            "missing_global_barrier",
+            r"race at byte \d+ of 384 in global memory: (read|written) at planted_faults\.cpp:\d+, (read|written) at "
+            r"planted_faults\.cpp:\d+ by thread \d+, with no barrier between",
+        ),
+        ("blocks", "overlapping_blocks", r"race at byte 124 of 384 in global memory: written .* nothing orders blocks"),
+        ("blocks", "block_reads_another", r"race at byte 256 of 384 in global memory: .* nothing orders blocks"),
+        ("blocks", "not_atomic", r"race at .*global memory: (read|written) .* nothing orders blocks"),
+        ("copies", "missing_barrier_after_wait", r"race at byte \d+ of shared memory: .* with no barrier between"),
+        ("copies", "wait_for_too_few", r"race at byte \d+ of shared memory: .* with no barrier between"),
+        ("table", "beyond_a_row", r"\.cpp:\d+: index \d+ lies outside 'float \[32\]'"),
+        ("table", "unshared_sum", r"race at byte \d+ of shared memory: .* with no barrier between"),
+        ("sum", "grid_too_high", r"invalid launch: grid \(1, 4, 1\)"),
+        ("sum", "default_stream", "a launch on another stream than torch's current one"),
+        ("sum", "no_device", "a launch while the tensors' device is not the current one"),
         ("sum", "empty_grid", r"invalid launch: grid \(0, 1, 1\), block \(256, 1, 1\), 1024 bytes of shared memory"),
     ],
 )

@@ -52,3 +52,37 @@ def test_half_precision_rounds_as_torch_does(dtype):
     name = {torch.float16: "rounded_to_half", torch.bfloat16: "rounded_to_bfloat16"}[dtype]
     actual = getattr(torch.ops.ssamba_simt_intrinsics, name)(x)
     torch.testing.assert_close(actual, x.to(dtype).float(), rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_approximate_instructions_are_off_by_what_their_manual_allows(seed):
+    LIBRARY.ssamba_simt_error_seed(seed)
+    x = torch.rand(5000, generator=torch.Generator().manual_seed(0)) * 252 - 125.5
+    power, quotient = torch.ops.ssamba_simt_intrinsics.approximate(x).double()
+    error = (power / torch.exp2(x.double()) - 1).abs() * 2**22
+    assert 0.9 < error.max() <= 1.25  # and the rounding of the result
+    exact = 1 / x.double()
+    units = (quotient - exact).abs() / torch.exp2(exact.abs().log2().floor() - 23)
+    assert 1.5 < units.max() <= 2
+    again = torch.ops.ssamba_simt_intrinsics.approximate(x.flip(0)).double()
+    assert torch.equal(again.flip(1), torch.stack([power, quotient]))
+
+
+def test_the_seed_decides_on_the_errors():
+    x = torch.linspace(-3, 3, 64)
+    results = []
+    for seed in range(2):
+        LIBRARY.ssamba_simt_error_seed(seed)
+        results.append(torch.ops.ssamba_simt_intrinsics.approximate(x))
+    assert not torch.equal(*results)
+
+
+def test_approximate_instructions_where_they_are_exact():
+    inf, nan, tiny = torch.inf, torch.nan, 2.0**-127
+    x = torch.tensor([0.0, -0.0, tiny, -126.5, -200.0, 129.0, inf, -inf, nan])
+    power = torch.ops.ssamba_simt_intrinsics.approximate(x)[0]
+    expected = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, inf, inf, 0.0, nan])  # a subnormal result is 0
+    torch.testing.assert_close(power, expected, rtol=0, atol=0, equal_nan=True)
+    y = torch.tensor([2.0**127, -(2.0**127), inf, 0.0, nan])
+    quotient = torch.ops.ssamba_simt_intrinsics.approximate(y)[1]
+    torch.testing.assert_close(quotient, torch.tensor([0.0, -0.0, 0.0, inf, nan]), rtol=0, atol=0, equal_nan=True)

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import emulator
+from ssamba_ops import reference
 
 if emulator.LIBRARY is None:
     pytest.skip("needs the emulated GPU: make simt", allow_module_level=True)
 
-emulator.load()
+LIBRARY = emulator.load()
 FAR = 2**28 + 8
 
 
@@ -35,3 +36,117 @@ def test_tokens_too_far_apart_are_named(tmp_path):
 
 def test_one_token_is_never_far_from_the_next(tmp_path):
     assert scan(far_apart(tmp_path, 1)).shape == (1, 1, 4)
+
+
+def test_more_tokens_than_can_be_counted_are_named_before_anything_is_made():
+    u = torch.zeros(1, 1, 1, dtype=torch.float16).expand(1, 2**31, 1)
+    rows = torch.zeros(1, 1, 2, dtype=torch.float16).expand(1, 2**31, 2)
+    with pytest.raises(RuntimeError, match=f"u has {2**31} tokens and 1 channels, .* at most {2**31 - 64} tokens"):
+        torch.ops.ssamba_simt.selective_scan(u, u, -torch.ones(1, 2), rows, rows)
+
+
+# Results of more than 2^31 elements, most of which take no memory as no block writes them: each launch runs its last
+# blocks only. Inputs repeat one row.
+D = 40
+
+
+@pytest.fixture
+def last_blocks():
+    """last_blocks(n): launches run n blocks."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)  # or torch would write to all of a fresh tensor
+    yield LIBRARY.ssamba_simt_last_blocks
+    LIBRARY.ssamba_simt_last_blocks(0)
+    torch.use_deterministic_algorithms(before)
+
+
+def row(*shape: int, dtype=torch.bfloat16) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))).to(dtype)
+
+
+def of_tokens(length: int, backward: bool) -> dict[str, tuple]:
+    """By op: its arguments for clips of so many tokens, all alike."""
+    x = row(1, 1, D).expand(1, length, D)
+    weight, wide, bias = (
+        row(2, D, 4, dtype=torch.float32),
+        row(D, 7, dtype=torch.float32),
+        row(2, D, dtype=torch.float32),
+    )
+    mask = torch.ones(1, 1, dtype=torch.bool).expand(1, length)
+    both = x.expand(2, 1, length, D)
+    if backward:
+        return {
+            "causal_conv1d_backward": (x, x, weight[0], bias[0], True, None, False, None),
+            "causal_conv1d_backward of 7 taps": (x, x, wide, bias[0], True, None, False, None),
+            "bi_conv1d_backward": (both, x, weight, bias, True, None),
+            "patch_mask_backward": (x, mask, True),
+        }
+    return {
+        "causal_conv1d": (x, weight[0], bias[0], True),
+        "bi_conv1d": (x, weight, bias, True),
+        "patch_mask": (x, mask, row(D, dtype=torch.float32), row(1, D).expand(length, D)),
+    }
+
+
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+def test_more_elements_than_32_bits_count_in_a_clip(backward, last_blocks):
+    """The last tokens of a long clip are those of a short one, whose blocks end alike."""
+    last = 18  # tokens that the last block of every kernel takes
+    short = 2048 + last
+    long = 2**31 // D // 2048 * 2048 + short
+    assert long * D > 2**31
+    last_blocks(2)
+    for (call, of_long), of_short in zip(
+        of_tokens(long, backward).items(), of_tokens(short, backward).values(), strict=True
+    ):
+        op = getattr(torch.ops.ssamba_simt, call.split()[0])
+        found, expected = (first(op(*given))[..., -last:, :] for given in (of_long, of_short))
+        assert torch.equal(found, expected), call
+
+
+def first(result) -> torch.Tensor:
+    return result[0] if isinstance(result, tuple) else result
+
+
+def scan_of_clips(clips: int, length: int, channels: int, states: int) -> tuple:
+    """Arguments of bi_scan for clips that are all alike."""
+
+    def alike(columns: int, scale: float) -> torch.Tensor:
+        return (row(2, 1, length, columns, dtype=torch.float32) * scale).expand(2, clips, -1, -1)
+
+    of_channels = row(2, channels, dtype=torch.float32)
+    A = -row(2, channels, states, dtype=torch.float32).abs()
+    u, delta, z = (alike(channels, scale) for scale in (1, 0.5, 0.2))
+    return u, delta, A, alike(states, 0.7), alike(states, 0.3), of_channels, z[0], of_channels, True
+
+
+@pytest.mark.parametrize(
+    ("clips", "length", "channels", "states"),
+    [(65_300, 1029, 32, 9), (16_200, 261, 24, 256)],
+    ids=["of activations and checkpoints", "of states and partial sums"],
+)
+def test_more_elements_than_32_bits_count_in_a_batch(clips, length, channels, states, last_blocks):
+    """The last clip of many is as a single one."""
+    last_blocks(4)  # those of a clip
+    results = []
+    for count in (clips, 1):
+        given = scan_of_clips(count, length, channels, states)
+        out, checkpoints = torch.ops.ssamba_simt.bi_scan_forward(*given, None)
+        du, ddelta, _, dB, dC, _, dz, _ = torch.ops.ssamba_simt.bi_scan_backward(given[6], checkpoints, *given, None)
+        last = {"out": out[-1], "du": du[:, -1], "ddelta": ddelta[:, -1], "dz": dz[-1]}
+        last |= {"checkpoints": checkpoints[:, -1], "dB": dB[1, -1, -8:], "dC": dC[1, -1, -8:]}
+        results.append(last)
+    for name, expected in results[1].items():
+        torch.testing.assert_close(
+            results[0][name], expected, rtol=1e-4, atol=1e-4, msg=lambda m, name=name: f"{name}: {m}"
+        )
+
+
+def test_more_cells_than_32_bits_count(last_blocks, monkeypatch):
+    clips, grid = 2**18 + 1, (64, 128, 300, 3, 5)
+    assert clips * grid[0] * grid[1] > 2**31
+    last_blocks(1)
+    masks = torch.ops.ssamba_simt.sample_patch_mask.like(torch.empty(0), clips, *grid, 7)
+    of_clip = reference._random_stream
+    monkeypatch.setattr(reference, "_random_stream", lambda seed, _: of_clip(seed, clips - 1))
+    assert torch.equal(masks[-1], reference.sample_patch_mask(1, *grid, 7)[0])

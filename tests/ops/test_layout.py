@@ -1,0 +1,91 @@
+"""Where a tensor lies in memory changes no bit of a result: each tensor of each op, one at a time.
+
+Kernels read packs of channels at once where every tensor allows it. If all tensors were displaced alike, the guard of
+one would hide that another's is missing.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from op_calls import OPS, calls, same
+from scan_cases import DTYPES
+
+B, L, D = 2, 19, 40  # whole packs in every dtype, a whole tile and a part
+FAR = 2**31 + 8  # elements
+
+
+def dense_strides(x: Tensor) -> tuple[int, ...]:
+    return tuple(math.prod(x.shape[i + 1 :]) for i in range(x.dim()))
+
+
+def span(x: Tensor, strides: tuple[int, ...]) -> int:
+    """Elements from the first to behind the last."""
+    return 1 + sum((size - 1) * stride for size, stride in zip(x.shape, strides, strict=True))
+
+
+def rows_apart(x: Tensor, distance: int) -> dict[str, tuple[int, ...]]:
+    """Strides with `distance` elements between the rows of one axis, for each that has rows."""
+    dense = dense_strides(x)
+    axes = [axis for axis in range(x.dim() - 1) if x.shape[axis] > 1]
+    return {f"axis {axis} apart": (*dense[:axis], distance, *dense[axis + 1 :]) for axis in axes}
+
+
+def odd_places(x: Tensor) -> dict[str, Tensor]:
+    """x one element behind the beginning of its memory; and with an odd distance between the rows of one axis."""
+    ways = {"offset": torch.zeros(x.numel() + 1, dtype=x.dtype)[1:].view(x.shape)}
+    for way, strides in rows_apart(x, x.numel() + 1 - x.numel() % 2).items():
+        ways[way] = torch.zeros(span(x, strides), dtype=x.dtype).as_strided(x.shape, strides)
+    return {way: memory.copy_(x) for way, memory in ways.items()}
+
+
+def far_places(x: Tensor) -> dict[str, Tensor]:
+    """x with more elements between the rows of one axis than 32 bits count, in memory that only takes what is used."""
+    return {way: sparse(x, strides).copy_(x) for way, strides in rows_apart(x, FAR).items()}
+
+
+def sparse(x: Tensor, strides: tuple[int, ...]) -> Tensor:
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+    memory = mmap.mmap(-1, span(x, strides) * x.element_size(), flags=flags)
+    return torch.from_numpy(np.frombuffer(memory, dtype=np.uint8)).view(x.dtype).as_strided(x.shape, strides)
+
+
+def check_each(op: str, dtype: torch.dtype, places, refused=lambda x, way: False) -> None:
+    """Every call with each of its tensors in each of these places, unless it is refused there."""
+    for name, (function, *given) in calls(op, dtype, L, D, [L, 17]).items():
+        expected = function(*given)
+        for i, x in enumerate(given):
+            for way, placed in places(x).items() if isinstance(x, Tensor) else ():
+                arguments = (*given[:i], placed, *given[i + 1 :])
+                if refused(x, way):
+                    with pytest.raises(
+                        RuntimeError, match=f"tokens of an input lie {FAR} elements apart; .* contiguous"
+                    ):
+                        function(*arguments)
+                    continue
+                assert same(function(*arguments), expected), f"{name}: argument {i}, {tuple(x.shape)}, {way}"
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("op", OPS)
+def test_a_tensor_at_an_odd_place(op, dtype):
+    check_each(op, dtype, odd_places)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_a_tensor_whose_rows_lie_far_apart(op, machine):
+    if machine == "cuda":
+        pytest.skip("a GPU has no memory that only takes what is used")
+    scans_of_gpus = machine == "emulated" and op.endswith("scan")
+
+    def refused(x: Tensor, way: str) -> bool:
+        """A GPU's scans count the bytes between tokens in 32 bits; parameters and states are copied first."""
+        return scans_of_gpus and x.shape[-2] == L and way == f"axis {x.dim() - 2} apart"
+
+    check_each(op, torch.bfloat16, far_places, refused)
