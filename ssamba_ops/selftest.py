@@ -13,8 +13,11 @@ from torch import Tensor
 import ssamba_ops
 from ssamba_ops import reference
 
-# A float32 op on the sizes below is within a few 1e-6 of float64, relative to the largest value.
-TOLERANCE = 1e-4
+# On the sizes below a float32 op is within a few 1e-6 of float64, relative to the largest value, and one of bfloat16
+# within 1e-2.
+TOLERANCE, BFLOAT16_TOLERANCE = 1e-4, 5e-2
+# Channels: those of float32 with edges, those of bfloat16 in whole packs, as models have them.
+CHANNELS = {torch.float32: 37, torch.bfloat16: 40}
 
 CPU = torch.device("cpu")
 _thread = threading.local()
@@ -28,10 +31,11 @@ class Check(NamedTuple):
     isa: str
     error: float
     failure: str | None = None
+    tolerance: float = TOLERANCE
 
     @property
     def passed(self) -> bool:
-        return self.error <= TOLERANCE
+        return self.error <= self.tolerance
 
 
 def selftest() -> Iterator[Check]:
@@ -61,6 +65,9 @@ def run_on(device: torch.device, name: str | None = None) -> list[Check]:
         with torch.autograd.set_multithreading_enabled(False):  # gradients of a GPU stay in this thread
             everywhere = [op for op in _cases() if op not in _ON_CPU]
             checks = [_check(op, name, partial(_error, op, device)) for op in everywhere]
+            for op in everywhere:
+                error = partial(_error, op, device, torch.bfloat16)
+                checks.append(_check(f"{op}, bfloat16", name, error)._replace(tolerance=BFLOAT16_TOLERANCE))
             checks.append(_check("sample_patch_mask", name, partial(_mask_error, device)))
             if device == CPU:  # ops of the CPU alone
                 checks += [_check(op, name, error) for op, error in _ON_CPU.items()]
@@ -119,50 +126,58 @@ _ON_CPU = {
 
 
 @cache
-def _cases() -> dict[str, list]:
+def _cases(dtype: torch.dtype = torch.float32) -> dict[str, list]:
+    """Arguments of each op: activations in `dtype`, parameters and states in float32."""
     generator = torch.Generator().manual_seed(0)
 
-    def normal(*shape: int) -> Tensor:
+    def parameter(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
-    B, L, D, N, W = 2, 45, 37, 16, 4
+    def normal(*shape: int) -> Tensor:
+        return parameter(*shape).to(dtype)
+
+    B, L, D, N, W = 2, 45, CHANNELS[dtype], 16, 4
     lengths = torch.tensor([L, 20])
     mask = torch.rand(B, L, generator=generator) < 0.5
-    scan = [normal(2, B, L, D), normal(2, B, L, D), -normal(2, D, N).abs(), normal(2, B, L, N), normal(2, B, L, N)]
-    options = [normal(2, D), normal(B, L, D), normal(2, D)]
-    one = [x[0] for x in scan] + [options[0][0], options[1], options[2][0], True, normal(B, D, N), True, lengths]
+    scan = [normal(2, B, L, D), normal(2, B, L, D), -parameter(2, D, N).abs(), normal(2, B, L, N), normal(2, B, L, N)]
+    options = [parameter(2, D), normal(B, L, D), parameter(2, D)]
+    one = [x[0] for x in scan] + [options[0][0], options[1], options[2][0], True, parameter(B, D, N), True, lengths]
     mixer = {name: x for name, x in _mixer().items() if name != "s"}
     mixer |= {name: mixer[name].flatten(0, 1) for name in ("in_proj", "in_bias")}
     return {
         "bi_mixer": [*mixer.values(), lengths],
         "bi_scan": [*scan, *options, True, lengths],
         "selective_scan": one,
-        "causal_conv1d": [normal(B, L, D), normal(D, W), normal(D), True, normal(B, W - 1, D), True, lengths],
-        "bi_conv1d": [normal(B, L, D), normal(2, D, W), normal(2, D), True, lengths],
-        "patch_mask": [normal(B, L, D), mask, normal(D), normal(L, D)],
+        "causal_conv1d": [normal(B, L, D), parameter(D, W), parameter(D), True, normal(B, W - 1, D), True, lengths],
+        "bi_conv1d": [normal(B, L, D), parameter(2, D, W), parameter(2, D), True, lengths],
+        "patch_mask": [normal(B, L, D), mask, parameter(D), parameter(L, D)],
     }
 
 
 @cache
-def _expected(op: str) -> list[Tensor]:
-    """By the definition, on the CPU whatever is tested."""
-    return _results_and_gradients(getattr(reference, op), op, torch.float64, CPU)
+def _expected(op: str, dtype: torch.dtype) -> list[Tensor]:
+    """By the definition, in float64 and on the CPU whatever is tested."""
+    return _results_and_gradients(getattr(reference, op), _cases(dtype)[op], CPU, torch.float64)
 
 
-def _error(op: str, device: torch.device) -> float:
-    actual = _results_and_gradients(getattr(ssamba_ops, op), op, torch.float32, device)
-    pairs = zip(actual, _expected(op), strict=True)
+def _error(op: str, device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    actual = _results_and_gradients(getattr(ssamba_ops, op), _cases(dtype)[op], device)
+    pairs = zip(actual, _expected(op, dtype), strict=True)
     errors = [((a.double() - e).abs().max() / e.abs().max().clamp_min(1e-30)).item() for a, e in pairs]
     return max(float("inf") if x != x else x for x in errors)
 
 
-def _results_and_gradients(function: Callable, op: str, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+def _results_and_gradients(
+    function: Callable, given: list, device: torch.device, dtype: torch.dtype | None = None
+) -> list[Tensor]:
+    """In `dtype`, or as the arguments are given."""
+
     def leaf(x: object) -> object:
         if not isinstance(x, Tensor):
             return x
-        return x.to(device, dtype, copy=True).requires_grad_() if x.is_floating_point() else x.to(device)
+        return x.to(device, dtype or x.dtype, copy=True).requires_grad_() if x.is_floating_point() else x.to(device)
 
-    leaves = [leaf(x) for x in _cases()[op]]
+    leaves = [leaf(x) for x in given]
     out = function(*leaves)
     out = out if isinstance(out, tuple) else (out,)
     sum(x.square().sum() for x in out).backward()

@@ -127,13 +127,11 @@ def _kernels(stream: TextIO, advice: list[str]) -> None:
 
 
 def _compare(checks: Iterable[Check], stream: TextIO, advice: list[str]) -> None:
-    from ssamba_ops.selftest import TOLERANCE
-
     for check in checks:
         verdict = "ok" if check.passed else "FAILED" if check.failure else "WRONG"
-        print(f"self-test        {check.op:<18} {check.isa:<9} {verdict}, error {check.error:.1e}", file=stream)
+        print(f"self-test        {check.op:<24} {check.isa:<9} {verdict}, error {check.error:.1e}", file=stream)
         if not check.passed:
-            found = check.failure or f"is off by {check.error:.1e}, more than {TOLERANCE:.0e}"
+            found = check.failure or f"is off by {check.error:.1e}, more than {check.tolerance:.0e}"
             advice.append(
                 f"{check.op} on {check.isa}: {found}: do not use it; "
                 "rebuild with `pip install --force-reinstall --no-cache-dir .` and report it if that does not help."
