@@ -12,5 +12,5 @@ cmake --build $build
 tests=(tests/simt tests/ops -k "not compile and not opcheck")
 [[ "${*:2}" != *tests/* ]] || tests=()
 runtime="$(${CXX:-c++} -print-file-name=libasan.so) $(${CXX:-c++} -print-file-name=libstdc++.so)"
-LD_PRELOAD="$runtime" ASAN_OPTIONS=detect_leaks=0:halt_on_error=0:suppress_equal_pcs=0 \
+LD_PRELOAD="$runtime" ASAN_OPTIONS=detect_leaks=0:halt_on_error=0:suppress_equal_pcs=0:max_malloc_fill_size=0 \
   SSAMBA_SIMT=$PWD/$build/libssamba_simt.so "$python" -m pytest "${tests[@]}" "${@:2}"
