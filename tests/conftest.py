@@ -5,6 +5,11 @@ Imported where it is used, so that the tests of the ops do not import the model.
 
 from __future__ import annotations
 
+import os
+
+# Before torch is loaded: beside another worker, threads that spin while they wait take its processor.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import pytest
 import torch
 
