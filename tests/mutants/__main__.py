@@ -1,0 +1,134 @@
+"""Plants faults in the kernels and asks the tests: `make mutants`. README.md says how."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from mutants import build, report
+from mutants.faults import all_faults
+from mutants.plant import ROOT, Fault
+
+RESULTS = build.BUILD / "results.json"
+# What makes sense on a build whose kernels are slow, and looks at kernels rather than at schemas.
+TESTS = {
+    "simt": ["tests/simt", "tests/ops", "-k", "not compile and not opcheck"],
+    "cpu": ["tests/ops", "-k", "not compile and not opcheck and not different_code"],
+}
+
+
+def digest(*parts: str | bytes) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(part.encode() if isinstance(part, str) else part)
+        whole.update(b"\0")
+    return whole.hexdigest()[:16]
+
+
+def digest_of_tests() -> str:
+    files = [*(ROOT / "tests" / "ops").glob("*.py"), *(ROOT / "tests" / "simt").glob("*.py")]
+    files += (ROOT / "ssamba_ops").glob("*.py")
+    return digest(*(file.read_bytes() for file in sorted(files)))
+
+
+def digest_of(fault: Fault) -> str:
+    return digest(fault.site, (ROOT / fault.file).read_bytes())
+
+
+def read_results() -> dict[str, dict]:
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+
+
+def is_judged(fault: Fault, results: dict[str, dict], tests: str) -> bool:
+    """A killed fault stays killed; one that survived is asked about again when tests have changed."""
+    result = results.get(str(fault.number))
+    return bool(result and result["fault"] == digest_of(fault) and (result["killed"] or result["asked"] == tests))
+
+
+def ask(library: str, built: Path, faults: list[Fault], everything: list[Fault], workers: int, again: bool) -> None:
+    """One process of pytest, which judges the faults that this build has."""
+    results, tests = read_results(), digest_of_tests()
+    judged, job_file = build.BUILD / f"{library}.judged", build.BUILD / f"{library}.job"
+    tree = digest(*((build.TREE / name).read_bytes() for name in build.sources()))
+    seen = build.BUILD / f"{library}.seen"
+    made_for = seen.with_suffix(".made_for")
+    if faults and not faults[0].own and (not made_for.is_file() or made_for.read_text() != tree + tests):
+        seen.unlink(missing_ok=True)
+        made_for.write_text(tree + tests)
+    job = {"workers": workers, "results": str(judged), "seen": str(seen), "faults": []}
+    for fault in faults:
+        # A build of its own has no number to come by: the tests are those of its file's other faults.
+        near = [f.number for f in everything if f.file == fault.file and not f.own] if fault.own else [fault.number]
+        killer = results.get(str(fault.number), {}).get("by", "")
+        job["faults"].append({"number": fault.number, "reached_with": near, "killer": killer})
+    job_file.write_text(json.dumps(job), encoding="utf-8")
+    judged.unlink(missing_ok=True)
+    folder = build.package(built) if library == "cpu" else None
+    if folder:
+        built = folder / "ssamba_ops" / "libssamba_cpu.so"
+    environment = build.environment(library, built) | {
+        "SSAMBA_MUTANTS_JOB": str(job_file),
+        "SSAMBA_MUTANTS_THREADS": "2" if library == "cpu" else "1",
+    }
+    path = [str(folder)] if folder else [str(ROOT)]
+    path += [str(ROOT / "python"), str(ROOT / "tests" / "simt"), str(ROOT / "tests"), str(ROOT / "benchmarks")]
+    command = [sys.executable, "-m", "pytest", *TESTS[library], "-p", "mutants.judge", "-p", "no:xdist", "-s", "-q"]
+    command += ["-p", "no:cacheprovider", "--no-header", "-o", "pythonpath=" + " ".join(path)]
+    environment["PYTHONPATH"] = ":".join(path)
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    finally:
+        by_number = {fault.number: fault for fault in faults}
+        for line in judged.read_text(encoding="utf-8").splitlines() if judged.is_file() else ():
+            verdict = json.loads(line)
+            fault = by_number[verdict.pop("number")]
+            results[str(fault.number)] = {"fault": digest_of(fault), "asked": tests, **verdict}
+        RESULTS.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    if done.returncode:
+        raise SystemExit(f"the tests on the build with faults ended with {done.returncode}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m mutants", description=__doc__)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--again", action="store_true", help="judge what has been judged before, too")
+    parser.add_argument("--only", help="numbers, as 101,105")
+    parser.add_argument("--kind")
+    parser.add_argument("--file", help="a part of the file's name")
+    parser.add_argument("--report", action="store_true", help="only say what is known")
+    options = parser.parse_args()
+    everything = all_faults()
+    chosen = [
+        f
+        for f in everything
+        if (not options.only or f.number in map(int, options.only.split(",")))
+        and (not options.kind or f.kind == options.kind)
+        and (not options.file or options.file in f.file)
+    ]
+    if not options.report:
+        build.BUILD.mkdir(parents=True, exist_ok=True)
+        for library in TESTS:
+            judge_library(library, chosen, everything, options.workers, options.again)
+    return report.report(chosen, read_results())
+
+
+def judge_library(library: str, chosen: list[Fault], everything: list[Fault], workers: int, again: bool) -> None:
+    results, tests = read_results(), digest_of_tests()
+    wanted = [f for f in chosen if f.library == library and (again or not is_judged(f, results, tests))]
+    if not wanted:
+        return
+    owns = [(fault, build.own_build(fault, everything, workers)) for fault in wanted if fault.own]
+    build.write_tree(everything)
+    print(f"{library}: {len(wanted)} faults to judge; building", flush=True)
+    built = build.compile_library(library, workers)
+    ask(library, built, [f for f in wanted if not f.own], everything, workers, again)
+    for fault, own in owns:
+        ask(library, own, [fault], everything, 1, again)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
