@@ -14,6 +14,7 @@ from mutants.plant import ROOT, Fault, plant, replace
 BUILD = ROOT / "build" / "mutants"
 TREE = BUILD / "tree"
 COPIED = ("csrc", "tests/simt", "CMakeLists.txt")
+NOT_READ = {"simt": ("csrc/cpu/",), "cpu": ("csrc/cuda/", "tests/simt/")}  # of these, by a library
 
 
 def sources() -> Iterator[Path]:

@@ -24,6 +24,7 @@ JOB = os.environ.get("SSAMBA_MUTANTS_JOB")  # a file, see __main__.py
 MOST_FAULTS = 4096  # as in fault.h
 CHUNK = 12  # tests of a child that looks which faults they come by
 PATIENCE, SLACK = 60.0, 10.0  # a test hangs that takes a minute and ten times what it took without a fault
+FIRST_PATIENCE = 600.0  # as long as that is not known
 
 
 class Library:
@@ -100,9 +101,9 @@ class Run:
             self.status = status
             return True
         lines = self.lines()
-        usual = durations.get(lines[-1].get("test", ""), 0.0) if lines else 0.0
+        patience = PATIENCE + SLACK * durations.get(lines[-1].get("test", ""), 0.0) if lines else FIRST_PATIENCE
         since = time.time() - self.log.stat().st_mtime if lines else time.monotonic() - self.started
-        if since > PATIENCE + SLACK * usual:
+        if since > (patience if durations else FIRST_PATIENCE):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
@@ -147,15 +148,17 @@ def in_turn(starts: Iterator[Callable[[], Run]], workers: int, durations: dict[s
         time.sleep(0.02)
 
 
-def look(items: list[pytest.Item], library: Library, workers: int) -> dict[str, dict]:
-    """Runs all tests without a fault: of each, its seconds and the faults that it comes by."""
+def look(items: list[pytest.Item], library: Library, workers: int, file: Path) -> dict[str, dict]:
+    """Runs the tests that the file does not know yet without a fault: of each, its seconds and the faults that it comes
+    by."""
     library.set_fault(0)
+    seen: dict[str, dict] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    items = [item for item in items if item.nodeid not in seen]
 
     def start(number: int, part: list[pytest.Item]) -> Callable[[], Run]:
         return lambda: Run(f"look-{number}", part, library.forget, lambda: {"reached": library.reached()})
 
     parts = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
-    seen: dict[str, dict] = {}
     for run in in_turn((start(i, part) for i, part in enumerate(parts)), workers, {}):
         verdict, lines = run.verdict(), run.lines()
         if verdict["killed"]:
@@ -163,8 +166,8 @@ def look(items: list[pytest.Item], library: Library, workers: int) -> dict[str, 
         names = [line["test"] for line in lines if "test" in line]
         results = [line for line in lines if "seconds" in line]
         seen |= {n: {"seconds": r["seconds"], "reached": r["reached"]} for n, r in zip(names, results, strict=True)}
-        print(f"\rwithout a fault: {len(seen)} of {len(items)} tests", end="", flush=True)
-    print()
+        file.write_text(json.dumps(seen), encoding="utf-8")
+        print(f"without a fault: {len(seen)} tests pass", flush=True)
     return seen
 
 
@@ -180,27 +183,31 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     library = Library(os.environ["SSAMBA_MUTANTS_LIBRARY"])
     items = {item.nodeid: item for item in session.items}
     seen_file = Path(job["seen"])
-    if not seen_file.is_file():
-        seen_file.write_text(json.dumps(look(list(items.values()), library, job["workers"])), encoding="utf-8")
-    seen = {name: test for name, test in json.loads(seen_file.read_text(encoding="utf-8")).items() if name in items}
+    seen = look(session.items, library, job["workers"], seen_file)
     durations = {name: test["seconds"] for name, test in seen.items()}
+
+    of: dict[int, int] = {}
 
     def start(fault: dict) -> Callable[[], Run]:
         numbers = set(fault["reached_with"])
         names = [name for name, test in seen.items() if numbers & set(test["reached"])]
         names.sort(key=lambda name: (name != fault["killer"], durations[name]))
-        number = fault["number"]
-        return lambda: Run(str(number), [items[name] for name in names], lambda: library.set_fault(number), dict)
+        asked, left = [], job["budget"]
+        for name in names:
+            left -= durations[name]
+            if asked and left < 0:
+                break
+            asked.append(name)
+        number, of[fault["number"]] = fault["number"], len(names)
+        return lambda: Run(str(number), [items[name] for name in asked], lambda: library.set_fault(number), dict)
 
     results_file = Path(job["results"])
     for count, run in enumerate(in_turn(map(start, job["faults"]), job["workers"], durations), 1):
-        verdict = {**run.verdict(), "seconds": round(time.monotonic() - run.started, 1)}
+        verdict = run.verdict()
+        verdict |= {"of": of[int(run.log.stem)], "seconds": round(time.monotonic() - run.started, 1)}
         with results_file.open("a", encoding="utf-8") as results:
             print(json.dumps({"number": int(run.log.stem), **verdict}), file=results)
         outcome = f"killed ({verdict['how']})" if verdict["killed"] else "survived"
-        print(
-            f"{count}/{len(job['faults'])}: fault {run.log.stem} {outcome} after {verdict['tests']} tests, "
-            f"{verdict['seconds']} s",
-            flush=True,
-        )
+        after = f"after {verdict['tests']} of {verdict['of']} tests, {verdict['seconds']} s"
+        print(f"{count}/{len(job['faults'])}: fault {run.log.stem} {outcome} {after}", flush=True)
     return True

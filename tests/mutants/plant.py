@@ -16,7 +16,7 @@ class Fault:
     """One change of one place.
 
     `site` is source text that occurs once in the file, with the place marked: `i {{< => <=}} count` is not allowed, as
-    an operator alone has no value, `{{i < count => i <= count}}` is. What ends with a semicolon or a brace is taken as
+    an operator alone has no value, `{{i < count => i <= count}}` is. What ends with a semicolon is taken as
     statements, anything else as an expression. Where lines are broken does not matter.
     """
 
@@ -40,7 +40,7 @@ class Fault:
 
     @property
     def is_statement(self) -> bool:
-        return self.original.endswith((";", "}"))
+        return self.original.endswith(";")
 
     @property
     def _mark(self) -> re.Match[str]:

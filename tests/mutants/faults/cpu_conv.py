@@ -100,7 +100,7 @@ FAULTS = [
     *in_file(
         "csrc/cpu/causal_conv1d_backward_kernel.cpp",
         725,
-        Fault("sign", "g * (s * (y * ({{acc_t(1) - s => acc_t(1) + s}}) + acc_t(1)));", "SiLU's slope"),
+        Fault("sign", "g * (s * (y * ({{acc_t(1) - s => s + acc_t(1)}}) + acc_t(1)));", "SiLU's slope"),
         Fault(
             "mask",
             "in_clip = {{item.length - first < count ? item.length - first : count"

@@ -108,7 +108,8 @@ FAULTS = [
         Fault("scratch", "work.y + ({{i * args.length + start => start}}) * row : work.y;", "vectors share their y"),
         Fault(
             "scratch",
-            "y_tokens * row + {{2 * (blocks * row + kTileTokens) * args.state => (blocks * row + kTileTokens) * args.state}} +",
+            "y_tokens * row + {{2 * (blocks * row + kTileTokens) * args.state"
+            " => (blocks * row + kTileTokens) * args.state}} +",
             "room for half of states and projections",
         ),
         Fault("mask", "for (int64_t t = {{length => length + 1}}; t < args.length; ++t)", "the padding's first token"),
@@ -183,7 +184,8 @@ FAULTS = [
         ),
         Fault(
             "index",
-            "channel = ({{split.batch * args.directions + direction => direction * args.batch + split.batch}}) * args.channels",
+            "channel = ({{split.batch * args.directions + direction"
+            " => direction * args.batch + split.batch}}) * args.channels",
             "dA by direction, then clip",
         ),
         Fault(
@@ -191,7 +193,8 @@ FAULTS = [
         ),
         Fault(
             "mask",
-            "if (args.out.data) {{store_narrowed(at<in_t>(args.out, lane, t) + lane.channel, Vec<acc_t>{}, lane.count); => }}",
+            "if (args.out.data) {{store_narrowed(at<in_t>(args.out, lane, t) + lane.channel, Vec<acc_t>{}, lane.count);"
+            " => }}",
             "the padding of y, made once more",
         ),
         Fault(

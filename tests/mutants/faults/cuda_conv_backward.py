@@ -14,7 +14,8 @@ FAULTS = [
         ),
         Fault(
             "lane",
-            "{{__shfl_down_sync(0xffffffffu, sums[m].at(c), kLanes) => __shfl_down_sync(0xffffffffu, sums[m].at(c), kLanes / 2)}}",
+            "{{__shfl_down_sync(0xffffffffu, sums[m].at(c), kLanes)"
+            " => __shfl_down_sync(0xffffffffu, sums[m].at(c), kLanes / 2)}}",
             "the other run's sum is taken from half as far",
         ),
         Fault(
@@ -92,7 +93,8 @@ FAULTS = [
         ),
         Fault(
             "grid",
-            "{{batch += gridDim.y => batch += args.batch}}) { const ConvThread thread = conv_thread<kPack>(args, batch);"
+            "{{batch += gridDim.y"
+            " => batch += args.batch}}) { const ConvThread thread = conv_thread<kPack>(args, batch);"
             " Pack<in_t, kPack> x[kRows];",
             "clips beyond the grid are left out",
         ),
@@ -145,12 +147,14 @@ FAULTS = [
         Fault("grid", "{{row += int64_t(gridDim.z) * kTaps => row += history}})", "rows beyond the grid are left out"),
         Fault(
             "length",
-            "const int64_t s = row + ({{args.reverse[0] ? thread.length : -history => args.reverse[0] ? args.length : -history}});",
+            "const int64_t s = row + ({{args.reverse[0] ? thread.length : -history"
+            " => args.reverse[0] ? args.length : -history}});",
             "the initial state stands behind the padding",
         ),
         Fault(
             "bound",
-            "const int64_t end = {{thread.length - begin < args.chunk_tokens ? thread.length : begin + args.chunk_tokens"
+            "const int64_t end = "
+            "{{thread.length - begin < args.chunk_tokens ? thread.length : begin + args.chunk_tokens"
             " => begin + args.chunk_tokens}};",
             "the last chunk goes beyond the clip",
         ),
@@ -176,7 +180,8 @@ FAULTS = [
         ),
         Fault(
             "grid",
-            "{{batch += gridDim.y => batch += args.batch}}) { ConvThread thread = conv_thread<1>(args, batch); thread.chunk",
+            "{{batch += gridDim.y"
+            " => batch += args.batch}}) { ConvThread thread = conv_thread<1>(args, batch); thread.chunk",
             "clips beyond the grid are left out",
         ),
     ),

@@ -24,7 +24,8 @@ FAULTS = [
         ),
         Fault(
             "bound",
-            "if (t >= 0 && {{t < thread.length => t <= thread.length}}) return load_pack<in_t, kPack>(row_at<in_t>(args.x",
+            "if (t >= 0 && {{t < thread.length"
+            " => t <= thread.length}}) return load_pack<in_t, kPack>(row_at<in_t>(args.x",
             "one token behind the clip's end is read",
         ),
         Fault(
@@ -105,7 +106,8 @@ FAULTS = [
         130,
         Fault(
             "dispatch",
-            "&& {{args.width <= kMostRegisterTaps => args.width <= kMostRegisterTaps + 1}} && !args.dinitial_state.data;",
+            "&& {{args.width <= kMostRegisterTaps"
+            " => args.width <= kMostRegisterTaps + 1}} && !args.dinitial_state.data;",
             "five taps go to the kernel for a few",
         ),
         Fault(
@@ -129,7 +131,8 @@ FAULTS = [
         140,
         Fault(
             "offset",
-            "return static_cast<const T*>(x.data) + direction * x.direction + {{batch * x.batch => int32_t(batch * x.batch)}}",
+            "return static_cast<const T*>(x.data) + direction * x.direction + {{batch * x.batch"
+            " => int32_t(batch * x.batch)}}",
             "clips of an input more than 2^31 elements away",
         ),
         Fault(

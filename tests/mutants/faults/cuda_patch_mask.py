@@ -26,7 +26,8 @@ FAULTS = [
         ),
         Fault(
             "term",
-            "{{if (args.pos.data) out[c] += widen(pos.at(c)); => if (args.pos.data && !masked[i]) out[c] += widen(pos.at(c));}}",
+            "{{if (args.pos.data) out[c] += widen(pos.at(c));"
+            " => if (args.pos.data && !masked[i]) out[c] += widen(pos.at(c));}}",
             "masked patches have no position",
         ),
         Fault(
@@ -83,7 +84,8 @@ FAULTS = [
         Fault("partial sum", "for (int i = {{1 => 2}}; i < kPatches; ++i)", "a patch's sum is left out"),
         Fault(
             "configuration",
-            "hidden.at(c) += {{shared.sums[i][threadIdx.x][c] => shared.sums[i][threadIdx.x][kPack == 8 ? c ^ 1 : c]}};",
+            "hidden.at(c) += {{shared.sums[i][threadIdx.x][c]"
+            " => shared.sums[i][threadIdx.x][kPack == 8 ? c ^ 1 : c]}};",
             "neighbours change places in the token's gradient in packs of 8",
         ),
         Fault(

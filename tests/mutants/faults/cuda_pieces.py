@@ -40,7 +40,8 @@ FAULTS = [
         Fault("alignment", "&& {{fits(rows.time) => true}})", "the stride of tokens need not be"),
         Fault(
             "alignment",
-            "const int64_t unit = {{bytes * count < 16 ? bytes * count : 16 => bytes * count < 8 ? bytes * count : 8}};",
+            "const int64_t unit = {{bytes * count < 16 ? bytes * count : 16"
+            " => bytes * count < 8 ? bytes * count : 8}};",
             "8 bytes are enough for packs of 16",
         ),
         Fault("alignment", "(data) % {{16 => 8}} == 0;", "8 bytes are enough for packs of 16 of a parameter"),
@@ -132,7 +133,8 @@ FAULTS = [
         Fault("mask", "if ({{!exists => false}}) return {};", "rows behind the clip's end are read"),
         Fault(
             "bound",
-            "{{count < 0 ? 0 : count < kCount ? int(count) : kCount => count < kCount ? int(count) : kCount}}, count >= kCount",
+            "{{count < 0 ? 0 : count < kCount ? int(count) : kCount"
+            " => count < kCount ? int(count) : kCount}}, count >= kCount",
             "a negative count stays",
             equivalent="no element is below a negative count, as none is below 0",
         ),

@@ -69,7 +69,8 @@ FAULTS = [
         Fault("partial sum", "= tile.sums[{{me.thread() / kWarp => 0}}];", "warps write over each other's sums"),
         Fault(
             "lane",
-            "acc_t(*through)[Layout::kRow] = {{me.lane() % 2 ? tile.g_B : tile.w_A => me.lane() % 2 ? tile.w_A : tile.g_B}};",
+            "acc_t(*through)[Layout::kRow] = {{me.lane() % 2 ? tile.g_B : tile.w_A"
+            " => me.lane() % 2 ? tile.w_A : tile.g_B}};",
             "w . A and g . B change places",
         ),
         Fault("operand", "dB_dC[n] = g_t * {{step.delta_u => step.delta}};", "dB without u"),
@@ -165,7 +166,8 @@ FAULTS = [
         ),
         Fault(
             "index",
-            "const int64_t row = {{me.batch * args.directions + me.direction() => me.direction() * args.batch + me.batch}};",
+            "const int64_t row = {{me.batch * args.directions + me.direction()"
+            " => me.direction() * args.batch + me.batch}};",
             "dD by direction, then clip",
         ),
         Fault(
@@ -201,7 +203,8 @@ FAULTS = [
         ),
         Fault(
             "configuration",
-            "dA[n] = {{i > 0 ? waiting[waiting_place(blocks, block, 2 * kStates, kStates + n)] : acc_t(0) => acc_t(0)}};",
+            "dA[n] = {{i > 0 ? waiting[waiting_place(blocks, block, 2 * kStates, kStates + n)] : acc_t(0)"
+            " => acc_t(0)}};",
             "dA of the last tile alone",
         ),
         Fault(

@@ -94,7 +94,8 @@ FAULTS = [
         ),
         Fault(
             "offset",
-            "first_place + {{unsigned(t) * uint64_t(unsigned(args.channels)) => uint64_t(unsigned(t) * unsigned(args.channels))}};",
+            "first_place + {{unsigned(t) * uint64_t(unsigned(args.channels))"
+            " => uint64_t(unsigned(t) * unsigned(args.channels))}};",
             "clips of more than 2^32 elements",
         ),
         Fault("scratch", "return args.directions == 2 && {{!wide => false}} ?", "no room for y of half precision"),

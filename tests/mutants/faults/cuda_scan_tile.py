@@ -29,7 +29,8 @@ FAULTS = in_file(
     Fault("order", "reverse = {{args.reverse[direction()] => args.reverse[0]}};", "both directions walk as the first"),
     Fault(
         "state",
-        "return {{length > 0 ? (length + kTileTokens - 1) / kTileTokens : 1 => (length + kTileTokens - 1) / kTileTokens}};",
+        "return {{length > 0 ? (length + kTileTokens - 1) / kTileTokens : 1"
+        " => (length + kTileTokens - 1) / kTileTokens}};",
         "a clip without tokens hands no state on",
     ),
     Fault(
@@ -60,7 +61,8 @@ FAULTS = in_file(
     ),
     Fault(
         "mask",
-        "for (int t = {{me.length + me.token() => me.length + 1 + me.token()}}; t < args.length; t += kTileTokens) column",
+        "for (int t = {{me.length + me.token()"
+        " => me.length + 1 + me.token()}}; t < args.length; t += kTileTokens) column",
         "the first token of the padding is not cleared",
     ),
     Fault(
@@ -153,7 +155,8 @@ FAULTS = in_file(
     ),
     Fault(
         "checkpoint",
-        "const int64_t checkpoints = {{(args.length + kTileTokens - 1) / kTileTokens => args.length / kTileTokens + 1}};",
+        "const int64_t checkpoints = {{(args.length + kTileTokens - 1) / kTileTokens"
+        " => args.length / kTileTokens + 1}};",
         "one checkpoint too many where the last tile is full",
     ),
     Fault(
