@@ -13,7 +13,7 @@ from mutants import build, report
 from mutants.faults import all_faults
 from mutants.plant import ROOT, Fault
 
-RESULTS = build.BUILD / "results.json"
+RESULTS = build.BUILD / "results.jsonl"  # a line for each verdict; the last one of a fault holds
 # What makes sense on a build whose kernels are slow, and looks at kernels rather than at schemas.
 TESTS = {
     # The emulator takes blocks in turn whatever the number of threads; those tests are its longest.
@@ -41,7 +41,8 @@ def digest_of(fault: Fault) -> str:
 
 
 def read_results() -> dict[str, dict]:
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.is_file() else []
+    return {str(line["number"]): line for line in map(json.loads, lines)}
 
 
 def is_judged(fault: Fault, results: dict[str, dict], tests: str, budget: float) -> bool:
@@ -56,23 +57,23 @@ def is_judged(fault: Fault, results: dict[str, dict], tests: str, budget: float)
 def ask(library: str, built: Path, faults: list[Fault], everything: list[Fault], options: argparse.Namespace) -> None:
     """One process of pytest, which judges the faults that this build has."""
     results, tests = read_results(), digest_of_tests()
-    judged, job_file = build.BUILD / f"{library}.judged", build.BUILD / f"{library}.job"
+    job_file = build.BUILD / f"{library}.job"
     read = [name for name in build.sources() if not name.as_posix().startswith(build.NOT_READ[library])]
     tree = digest(*((build.TREE / name).read_bytes() for name in read))
     seen = build.BUILD / f"{library}.seen"
     made_for = seen.with_suffix(".made_for")
-    if faults and not faults[0].own and (not made_for.is_file() or made_for.read_text() != tree + tests):
+    if not any(fault.own for fault in faults) and (not made_for.is_file() or made_for.read_text() != tree + tests):
         seen.unlink(missing_ok=True)
         made_for.write_text(tree + tests)
-    job = {"workers": options.workers, "budget": options.budget, "results": str(judged), "seen": str(seen)}
+    job = {"workers": options.workers, "budget": options.budget, "results": str(RESULTS), "seen": str(seen)}
     job["faults"] = []
     for fault in faults:
         # A build of its own has no number to come by: the tests are those of its file's other faults.
         near = [f.number for f in everything if f.file == fault.file and not f.own] if fault.own else [fault.number]
         killer = results.get(str(fault.number), {}).get("by", "")
-        job["faults"].append({"number": fault.number, "reached_with": near, "killer": killer})
+        known = {"number": fault.number, "fault": digest_of(fault), "asked": tests}
+        job["faults"].append(known | {"reached_with": near, "killer": killer})
     job_file.write_text(json.dumps(job), encoding="utf-8")
-    judged.unlink(missing_ok=True)
     folder = build.package(built) if library == "cpu" else None
     if folder:
         built = folder / "ssamba_ops" / "libssamba_cpu.so"
@@ -85,15 +86,7 @@ def ask(library: str, built: Path, faults: list[Fault], everything: list[Fault],
     command = [sys.executable, "-m", "pytest", *TESTS[library], "-p", "mutants.judge", "-p", "no:xdist", "-s", "-q"]
     command += ["-p", "no:cacheprovider", "--no-header", "-o", "pythonpath=" + " ".join(path)]
     environment["PYTHONPATH"] = ":".join(path)
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
-    finally:
-        by_number = {fault.number: fault for fault in faults}
-        for line in judged.read_text(encoding="utf-8").splitlines() if judged.is_file() else ():
-            verdict = json.loads(line)
-            fault = by_number[verdict.pop("number")]
-            results[str(fault.number)] = {"fault": digest_of(fault), "asked": tests, **verdict}
-        RESULTS.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"the tests on the build with faults ended with {done.returncode}")
 

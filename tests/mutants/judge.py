@@ -1,7 +1,7 @@
 """A pytest plugin that runs the collected tests once without a fault, then for each fault those that come by it.
 
-Each run is a fork of the process that has collected the tests, so that nothing is loaded twice. The process itself runs
-no test: threads of torch's would be missing in its children.
+Each run is a fork of the process that has collected the tests, so that nothing is loaded twice. The process itself must
+start no threads, which its children would miss.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Run:
             os._exit(code)
 
     def _run_tests(self) -> None:
+        self.items[0].session._setupstate.teardown_exact(self.items[0])  # of the test that warm() ran last
         with self.log.open("a", buffering=1, encoding="utf-8") as log:
             for item, following in zip(self.items, [*self.items[1:], None], strict=True):
                 print(json.dumps({"test": item.nodeid}), file=log)
@@ -148,6 +149,13 @@ def in_turn(starts: Iterator[Callable[[], Run]], workers: int, durations: dict[s
         time.sleep(0.02)
 
 
+def warm(items: list[pytest.Item]) -> None:
+    """Runs a test of each file, so that what tests load and set up on their way is there before the first fork."""
+    chosen = {item.path: item for item in reversed(items) if "threads" not in item.name}
+    for item in chosen.values():
+        runtestprotocol(item, log=False, nextitem=items[0])
+
+
 def look(items: list[pytest.Item], library: Library, workers: int, file: Path) -> dict[str, dict]:
     """Runs the tests that the file does not know yet without a fault: of each, its seconds and the faults that it comes
     by."""
@@ -183,10 +191,12 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     library = Library(os.environ["SSAMBA_MUTANTS_LIBRARY"])
     items = {item.nodeid: item for item in session.items}
     seen_file = Path(job["seen"])
+    warm(session.items)
     seen = look(session.items, library, job["workers"], seen_file)
     durations = {name: test["seconds"] for name, test in seen.items()}
 
     of: dict[int, int] = {}
+    about = {fault["number"]: {key: fault[key] for key in ("number", "fault", "asked")} for fault in job["faults"]}
 
     def start(fault: dict) -> Callable[[], Run]:
         numbers = set(fault["reached_with"])
@@ -206,7 +216,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         verdict = run.verdict()
         verdict |= {"of": of[int(run.log.stem)], "seconds": round(time.monotonic() - run.started, 1)}
         with results_file.open("a", encoding="utf-8") as results:
-            print(json.dumps({"number": int(run.log.stem), **verdict}), file=results)
+            print(json.dumps(about[int(run.log.stem)] | verdict), file=results)
         outcome = f"killed ({verdict['how']})" if verdict["killed"] else "survived"
         after = f"after {verdict['tests']} of {verdict['of']} tests, {verdict['seconds']} s"
         print(f"{count}/{len(job['faults'])}: fault {run.log.stem} {outcome} {after}", flush=True)
