@@ -107,6 +107,7 @@ def environment(library: str, built: Path) -> dict[str, str]:
         "LD_PRELOAD": " ".join(preload),
         "ASAN_OPTIONS": "detect_leaks=0" + (":halt_on_error=0:suppress_equal_pcs=0" if library == "simt" else ""),
         "OMP_NUM_THREADS": "1",  # threads that exist before a fork are lost in the child
+        "PYTHONWARNINGS": "ignore",
         "SSAMBA_MUTANTS_LIBRARY": str(built),
     }
     if library == "simt":

@@ -7,6 +7,7 @@ start no threads, which its children would miss.
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import json
 import os
@@ -17,7 +18,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from _pytest.runner import runtestprotocol
 
 JOB = os.environ.get("SSAMBA_MUTANTS_JOB")  # a file, see __main__.py
@@ -66,7 +66,6 @@ class Run:
             # What tests, torch and the sanitizer print goes beside the log.
             output = os.open(self.log.with_suffix(".output"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(output, 1), os.dup2(output, 2)
-            torch.set_num_threads(int(os.environ["SSAMBA_MUTANTS_THREADS"]))
             self._run_tests()
             code = 0
         except BaseException:
@@ -153,7 +152,9 @@ def warm(items: list[pytest.Item]) -> None:
     """Runs a test of each file, so that what tests load and set up on their way is there before the first fork."""
     chosen = {item.path: item for item in reversed(items) if "threads" not in item.name}
     for item in chosen.values():
-        runtestprotocol(item, log=False, nextitem=items[0])
+        once = copy.copy(item)  # what has run cannot run again
+        once._initrequest()
+        runtestprotocol(once, log=False, nextitem=items[0])
 
 
 def look(items: list[pytest.Item], library: Library, workers: int, file: Path) -> dict[str, dict]:
@@ -201,7 +202,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     def start(fault: dict) -> Callable[[], Run]:
         numbers = set(fault["reached_with"])
         names = [name for name, test in seen.items() if numbers & set(test["reached"])]
-        names.sort(key=lambda name: (name != fault["killer"], durations[name]))
+        order = -1 if fault["survived"] else 1  # where the shortest tests have been asked, the longest come first
+        names.sort(key=lambda name: (name != fault["killer"], order * durations[name]))
         asked, left = [], job["budget"]
         for name in names:
             left -= durations[name]
