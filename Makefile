@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test simt cuda gpu-rehearsal bench bench-ops bench-smoke lint format audit sanitize exhaustive large neon wheel clean
+.PHONY: help demo test simt cuda gpu-rehearsal bench bench-ops bench-smoke lint format audit sanitize mutants exhaustive large neon wheel clean
 
 CXX_SOURCES = $(shell find csrc tests python -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
@@ -20,6 +20,7 @@ help:
 	@echo "make lint          ruff and clang-format in check mode;  make format applies both"
 	@echo "make audit         is the op library free of symbols that tie it to one torch?"
 	@echo "make sanitize      the op tests under the address and undefined-behaviour sanitizers"
+	@echo "make mutants       single faults planted in the kernels, one at a time: do the tests notice? an hour or more"
 	@echo "make exhaustive    exp2 and softplus of all 2^32 floats, at every instruction set that this processor runs: minutes"
 	@echo "make large         the ops on the CPU with results of more than 2^31 elements: minutes, 15 GB"
 	@echo "make neon          the kernels compiled for 64-bit ARM, the scan run under an emulator"
@@ -79,6 +80,10 @@ audit: $(VENV)/ready
 # A build of its own, put in front of the normal one for this run.
 sanitize: $(VENV)/ready
 	PATH="$(abspath $(BIN)):$$PATH" tests/sanitize.sh $(BIN)/python
+
+# ARGS="--file conv_tile" or --only 101,105 takes a part; a run goes on where another was cut off.
+mutants: $(VENV)/ready
+	PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=tests $(BIN)/python -m mutants $(ARGS)
 
 # ARGS="--every 1021" takes a sample.
 exhaustive: $(VENV)/ready

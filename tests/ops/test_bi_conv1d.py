@@ -18,6 +18,12 @@ def test_matches_reference(size, isa):
     check(conv_inputs(size, directions=True), silu=True)
 
 
+@pytest.mark.parametrize("size", [(1, 150, 64, 4), (1, 150, 32, 6)], ids=str)
+def test_channels_that_fill_their_blocks(size):
+    """On a GPU: blocks of 64 channels, or of 16 without packs, and more than one chunk of tokens."""
+    check(conv_inputs(size, directions=True), silu=True)
+
+
 @pytest.mark.parametrize("channels", [37, 40])  # edges, and whole packs and vectors
 @pytest.mark.parametrize("width", [2, 3, 4, 6])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

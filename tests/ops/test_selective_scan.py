@@ -80,6 +80,15 @@ def test_steps_of_any_size(dtype, isa):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_steps_around_where_softplus_is_the_identity(dtype, isa):
+    """From 20 on, as in torch; at 8 that would be wrong by 3e-4, and at 800 exp(x) is infinite."""
+    inputs = one_direction((1, 5, 6, 4, 1), dtype)
+    inputs["A"], inputs["delta_bias"] = inputs["A"] / 64, torch.zeros_like(inputs["delta_bias"])
+    inputs["delta"] = torch.tensor([8.5, 12.0, 19.9, 20.1, 800.0], dtype=dtype).view(1, 5, 1).repeat(1, 1, 6)
+    check(inputs, reverse=False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_infinite_steps(dtype, isa):
     """softplus of infinity is infinity, of minus infinity zero; what is not a number stands where it must."""
     inputs = one_direction((1, 37, 21, 16, 1), dtype)
