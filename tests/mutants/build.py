@@ -105,7 +105,8 @@ def environment(library: str, built: Path) -> dict[str, str]:
     preload = [subprocess.check_output([compiler, f"-print-file-name={r}"], text=True).strip() for r in runtimes]
     own = {
         "LD_PRELOAD": " ".join(preload),
-        "ASAN_OPTIONS": "detect_leaks=0" + (":halt_on_error=0:suppress_equal_pcs=0" if library == "simt" else ""),
+        "ASAN_OPTIONS": "detect_leaks=0"
+        + (":halt_on_error=0:suppress_equal_pcs=0:max_malloc_fill_size=0" if library == "simt" else ""),
         "OMP_NUM_THREADS": "1",  # threads that exist before a fork are lost in the child
         "PYTHONWARNINGS": "ignore",
         "SSAMBA_MUTANTS_LIBRARY": str(built),

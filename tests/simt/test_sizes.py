@@ -45,6 +45,13 @@ def test_more_tokens_than_can_be_counted_are_named_before_anything_is_made():
         torch.ops.ssamba_simt.selective_scan(u, u, -torch.ones(1, 2), rows, rows)
 
 
+def test_more_states_than_can_be_counted_are_named(last_blocks):
+    states = 2**28 + 1
+    u, rows = torch.zeros(1, 1, 1), torch.empty(1, 1, states)
+    with pytest.raises(RuntimeError, match=f"B has 1 groups of {states} states; expected at most {2**28} in all"):
+        torch.ops.ssamba_simt.selective_scan(u, u, torch.empty(1, states), rows, rows)
+
+
 # Results of more than 2^31 elements, most of which take no memory as no block writes them: each launch runs its last
 # blocks only. Inputs repeat one row.
 D = 40

@@ -127,16 +127,15 @@ FAULTS = [
     *in_file(
         "csrc/cuda/selective_scan.cu",
         540,
-        Fault("bound", "args.C.time, {{args.z.time => int64_t(0)}}", "z may be strided too far"),
-        Fault("bound", "{{args.u.time => int64_t(0)}}, args.delta.time", "u may be strided too far"),
+        Fault("bound", "args.C, {{args.z => args.C}}}) check_distance", "z may be strided too far"),
+        Fault("bound", "{{args.u => args.delta}}, args.delta, args.B", "u may be strided too far"),
         Fault("bound", "check({{args.length <= kMost => true}} && args.channels", "too many tokens are not refused"),
-        Fault(
-            "bound", "{{args.groups * args.state <= (int64_t(1) << 28) => true}}, s.op", "too many groups and states"
-        ),
+        Fault("bound", "check({{args.groups * args.state <= kFarthest => true}}, op", "too many groups and states"),
         Fault(
             "bound",
-            "check({{args.length <= 1 || stride <= kFarthest => stride <= kFarthest}}, op",
+            "check({{args.length <= 1 || x.time <= kFarthest => x.time <= kFarthest}}, op",
             "one token's stride counts",
         ),
+        Fault("bound", "{{check_distance(args.dout, args, s.op); => }}", "dout may be strided too far"),
     ),
 ]
