@@ -127,7 +127,7 @@ FAULTS = [
     *in_file(
         "csrc/cuda/selective_scan.cu",
         540,
-        Fault("bound", "args.C, {{args.z => args.C}}}) check_distance", "z may be strided too far"),
+        Fault("bound", "args.delta, args.B, args.C, {{args.z => args.C}}", "z may be strided too far"),
         Fault("bound", "{{args.u => args.delta}}, args.delta, args.B", "u may be strided too far"),
         Fault("bound", "check({{args.length <= kMost => true}} && args.channels", "too many tokens are not refused"),
         Fault("bound", "check({{args.groups * args.state <= kFarthest => true}}, op", "too many groups and states"),
