@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ RESULTS = build.BUILD / "results.jsonl"  # a line for each verdict; the last one
 # What makes sense on a build whose kernels are slow, and looks at kernels rather than at schemas.
 TESTS = {
     # The emulator takes blocks in turn whatever the number of threads; those tests are its longest.
-    "simt": ["tests/simt", "tests/ops", "-k", "not compile and not opcheck and not number_of_threads"],
+    "simt": ["tests/simt", "tests/ops", "-k", "not compile and not opcheck and not number_of_threads and not launch"],
     # Under the sanitizer, its allocator says when memory runs out.
     "cpu": ["tests/ops", "-k", "not compile and not opcheck and not different_code and not out_of_memory"],
 }
@@ -90,6 +91,26 @@ def ask(library: str, built: Path, faults: list[Fault], everything: list[Fault],
         raise SystemExit(f"the tests on the build with faults ended with {done.returncode}")
 
 
+def judge_launches(chosen: list[Fault], options: argparse.Namespace) -> None:
+    """Faults of launches, each in a program of its own."""
+    results, tests = read_results(), digest_of_tests()
+    wanted = [f for f in chosen if f.library == "launch" and (options.again or not is_judged(f, results, tests, 1e9))]
+    for fault in [None, *wanted] if wanted else []:
+        environment = os.environ | {"SSAMBA_SIMT": str(build.compile_launch(fault) / "libssamba_simt.so")}
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/simt/test_launch.py"]
+        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        if fault is None:
+            if run.returncode:
+                raise SystemExit(f"without any fault, tests of launches fail:\n{run.stdout}")
+            continue
+        by = next((line for line in run.stdout.splitlines() if line.startswith("FAILED")), "")
+        verdict = {"number": fault.number, "fault": digest_of(fault), "asked": tests, "killed": run.returncode == 1}
+        verdict |= {"tests": 1, "of": 1, "by": by.removeprefix("FAILED ")[:200], "how": "values"}
+        with RESULTS.open("a", encoding="utf-8") as file:
+            print(json.dumps(verdict), file=file)
+        print(f"launch: fault {fault.number} {'killed' if verdict['killed'] else 'survived'}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mutants", description=__doc__)
     parser.add_argument("--workers", type=int, default=2)
@@ -114,6 +135,7 @@ def main() -> int:
         build.BUILD.mkdir(parents=True, exist_ok=True)
         for library in TESTS:
             judge_library(library, chosen, everything, options)
+        judge_launches(chosen, options)
     return report.report(chosen, read_results())
 
 

@@ -76,6 +76,19 @@ def compile_library(library: str, jobs: int) -> Path:
     return folder / f"libssamba_{library}.so"
 
 
+def compile_launch(fault: Fault | None) -> Path:
+    """Builds the program that watches launches, with a fault for good, and returns its folder."""
+    import torch
+
+    write_tree([], fault)
+    folder, log = BUILD / "launch", BUILD / "launch.log"
+    log.unlink(missing_ok=True)
+    given = f"-DSSAMBA_TORCH_DIR={Path(torch.__file__).parent}"
+    _run(["cmake", "-S", TREE / "tests" / "simt", "-B", folder, "-G", "Ninja", given], log)
+    _run(["cmake", "--build", folder, "--target", "launch_check", "torch_cuda"], log)
+    return folder
+
+
 def package(library: Path) -> Path:
     """A copy of ssamba_ops with the given build of the CPU's kernels; returns the folder that holds it."""
     folder = library.parent / f"{library.stem}.package"

@@ -50,7 +50,7 @@ def test_entries_are_complete():
     assert len(FAULTS) >= 200
     assert max(one.number for one in FAULTS) < 4096  # the array in fault.h
     assert not [one.name for one in FAULTS if one.equivalent and one.survives]
-    assert {one.library for one in FAULTS} == {"simt", "cpu"}
+    assert {one.library for one in FAULTS} == {"simt", "cpu", "launch"}
 
 
 def test_an_expression_is_chosen():

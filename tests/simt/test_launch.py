@@ -16,6 +16,7 @@ BUILD = Path(emulator.LIBRARY).parent
 BEFORE = ["device 3", "stream of device 3", "is device 3 right?"]
 LAUNCH = "launch grid (5, 65535, 2) block (32, 4, 1) shared {} stream 0x1003 on device 3"
 FEW, MANY = 48 << 10, (48 << 10) + 1  # bytes of shared memory that a kernel has without asking, and one more
+NO_STREAM = "ssamba: torch does not tell its current CUDA stream; expected a CUDA build of torch 2.11 or newer"
 NOT_STARTED = "ssamba: ssamba::some_kernel(int) did not start: "
 
 
@@ -58,14 +59,8 @@ def test_a_launch(case, expected):
             ],
         ),
         ("wrong device", [*BEFORE, "device 0", "kernels are wrong here"]),
-        (
-            "no torch for GPUs",
-            [
-                "device 3",
-                "device 0",
-                "ssamba: torch does not tell its current CUDA stream; expected a CUDA build of torch 2.11 or newer",
-            ],
-        ),
+        ("no torch for GPUs", ["device 3", "device 0", NO_STREAM]),
+        ("torch fails", ["device 3", "stream of device 3", "device 0", NO_STREAM]),
     ],
 )
 def test_what_goes_wrong_is_said_and_the_device_given_back(case, expected):
