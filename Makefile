@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: help demo test simt cuda gpu-rehearsal bench bench-ops bench-smoke lint format audit sanitize mutants exhaustive large neon wheel clean
+.PHONY: help demo test simt cuda machine-code gpu-rehearsal bench bench-ops bench-smoke lint format audit sanitize mutants exhaustive large neon wheel clean
 
 CXX_SOURCES = $(shell find csrc tests python -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
@@ -14,6 +14,7 @@ help:
 	@echo "make test          the whole test suite"
 	@echo "make simt          the CUDA kernels on an emulated GPU, under the address sanitizer (part of make test)"
 	@echo "make cuda          compile the CUDA kernels for one GPU (ARCH=90); registers of each, and no spills"
+	@echo "make machine-code  compile them for ARCHS=\"80 90 100\" and check what nvcc made against tests/machine_code/budget.json"
 	@echo "make gpu-rehearsal benchmarks/gpu_day.sh, which checks and times everything on a GPU, without one and with small sizes"
 	@echo "make bench         time and memory of model and ops beside their peers and floors (ssamba bench)"
 	@echo "make bench-ops     every op on more shapes (pytest --benchmark-only)"
@@ -50,6 +51,10 @@ simt: $(VENV)/ready
 # Needs nvcc, but no GPU.
 cuda: $(VENV)/ready
 	PATH="$(abspath $(BIN)):$$PATH" tests/cuda_build.sh $(BIN)/python $(or $(ARCH),90)
+
+# Needs nvcc, cuobjdump and nvdisasm, but no GPU. ARGS are check.py's: ARGS='--update --reason "..."'.
+machine-code: $(VENV)/ready
+	PATH="$(abspath $(BIN)):$$PATH" tests/machine_code/run.sh $(BIN)/python "$(or $(ARCHS),80 90 100)" $(ARGS)
 
 gpu-rehearsal: $(VENV)/ready
 	rm -rf build/gpu-rehearsal

@@ -29,8 +29,8 @@ constexpr std::size_t kMostSharedBytes = 99 << 10;
 struct Stream {
   bool current = false;
 };
-// How many guards make the device current at this time. Without one a launch would go to another device.
-inline int guards = 0;
+// How many guards make the device current in this thread. Without one a launch would go to another device.
+inline thread_local int guards = 0;
 
 // Runs a kernel, or throws with its name and what it did wrong. `kernel` is its address, from which its name is found.
 void launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
