@@ -9,6 +9,6 @@ __attribute__((weak, visibility("default"))) bool ssamba_fault_reached[4096] = {
 
 static inline __attribute__((always_inline)) constexpr bool fault_is(int number) {
   if (__builtin_is_constant_evaluated()) return false;
-  ssamba_fault_reached[number] = true;
+  if (!ssamba_fault_reached[number]) ssamba_fault_reached[number] = true;  // threads share its line, written once
   return ssamba_fault_number == number;
 }
