@@ -72,10 +72,9 @@ def ask(library: str, built: Path, faults: list[Fault], everything: list[Fault],
     for fault in faults:
         # A build of its own has no number to come by: the tests are those of its file's other faults.
         near = [f.number for f in everything if f.file == fault.file and not f.own] if fault.own else [fault.number]
-        result = results.get(str(fault.number), {})
+        killer = results.get(str(fault.number), {}).get("by", "")
         known = {"number": fault.number, "fault": digest_of(fault), "asked": tests}
-        before = {"killer": result.get("by", ""), "survived": result.get("killed") is False}
-        job["faults"].append(known | before | {"reached_with": near})
+        job["faults"].append(known | {"reached_with": near, "killer": killer})
     job_file.write_text(json.dumps(job), encoding="utf-8")
     folder = build.package(built) if library == "cpu" else None
     if folder:

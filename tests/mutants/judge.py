@@ -74,7 +74,8 @@ class Run:
             os._exit(code)
 
     def _run_tests(self) -> None:
-        self.items[0].session._setupstate.teardown_exact(self.items[0])  # of the test that warm() ran last
+        for item in self.items[:1]:
+            item.session._setupstate.teardown_exact(item)  # of the test that warm() ran last
         with self.log.open("a", buffering=1, encoding="utf-8") as log:
             for item, following in zip(self.items, [*self.items[1:], None], strict=True):
                 print(json.dumps({"test": item.nodeid}), file=log)
@@ -202,8 +203,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     def start(fault: dict) -> Callable[[], Run]:
         numbers = set(fault["reached_with"])
         names = [name for name, test in seen.items() if numbers & set(test["reached"])]
-        order = -1 if fault["survived"] else 1  # where the shortest tests have been asked, the longest come first
-        names.sort(key=lambda name: (name != fault["killer"], order * durations[name]))
+        names.sort(key=lambda name: (name != fault["killer"], durations[name]))
         asked, left = [], job["budget"]
         for name in names:
             left -= durations[name]

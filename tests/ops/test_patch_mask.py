@@ -70,6 +70,16 @@ def test_dtypes(dtype, channels, isa):
             check(mask_inputs((2, 45, channels), dtype, pos, parameter_dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_rounds_as_torch_does(dtype, isa):
+    """Bit for bit: ties to even, and a NaN stays one whatever its bits."""
+    x = torch.linspace(-2, 2, 4 * 37).view(1, 4, 37).to(dtype)
+    pos = torch.linspace(0, 1 / 32, 4 * 37).view(4, 37).bfloat16().float()  # so that many sums lie halfway
+    pos[0, :4] = torch.tensor([0x7FFFFFFF, 0x7F800001, -1, 0x7FC00000], dtype=torch.int32).view(torch.float32)
+    out = patch_mask(x, torch.zeros(1, 4, dtype=torch.bool), torch.zeros(37), pos)
+    torch.testing.assert_close(out, (x.float() + pos).to(dtype), rtol=0, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("value", [False, True])
 def test_all_or_nothing_masked(value):
     inputs = mask_inputs((2, 9, 20))

@@ -84,7 +84,7 @@ def test_steps_around_where_softplus_is_the_identity(dtype, isa):
     """From 20 on, as in torch; at 8 that would be wrong by 3e-4, and at 800 exp(x) is infinite."""
     inputs = one_direction((1, 5, 6, 4, 1), dtype)
     inputs["A"], inputs["delta_bias"] = inputs["A"] / 64, torch.zeros_like(inputs["delta_bias"])
-    inputs["delta"] = torch.tensor([8.5, 12.0, 19.9, 20.1, 800.0], dtype=dtype).view(1, 5, 1).repeat(1, 1, 6)
+    inputs["delta"] = torch.tensor([8.5, 12.0, 19.9, 45.0, 800.0], dtype=dtype).view(1, 5, 1).repeat(1, 1, 6)
     check(inputs, reverse=False)
 
 
@@ -99,6 +99,25 @@ def test_infinite_steps(dtype, isa):
     tolerance = 64 * torch.finfo(dtype).eps
     for found, exact in zip(actual, expected, strict=True):
         torch.testing.assert_close(found.double(), exact, rtol=tolerance, atol=10 * tolerance, equal_nan=True)
+
+
+def test_a_decay_that_is_not_a_number_is_not_hidden(isa):
+    inputs = one_direction((1, 7, 21, 16, 1))
+    inputs["A"][3, 5], inputs["A"][20, 0] = torch.nan, torch.nan
+    expected = reference.selective_scan(**as_float64(inputs))
+    for found, exact in zip(selective_scan(**inputs), expected, strict=True):
+        assert torch.equal(found.isnan(), exact.isnan())
+
+
+def test_growth_beyond_all_floats(isa):
+    """Powers of two above 2^128 are infinite, not whatever the bits of an exponent make of them."""
+    inputs = one_direction((1, 3, 9, 4, 1), options=(False, False, False))
+    inputs["A"], inputs["delta"] = inputs["A"].abs() + 1, torch.full_like(inputs["delta"], 100.0)
+    for name in ("u", "B", "C", "initial_state"):
+        inputs[name] = inputs[name].abs() + 1
+    out, last = selective_scan(**inputs)
+    assert out.isposinf().all()
+    assert last.isposinf().all()
 
 
 @pytest.mark.parametrize("reverse", [False, True])

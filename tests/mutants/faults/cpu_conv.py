@@ -15,6 +15,7 @@ FAULTS = [
             "bound",
             "state_row >= 0 && {{state_row < history => state_row <= history}})",
             "a row behind the initial state",
+            equivalent="the row is pointed at and never read: no token of the clip has it in its filter",
         ),
         Fault(
             "bound",
@@ -133,7 +134,12 @@ FAULTS = [
             "const int64_t first = {{reverse ? start - history : start => start}}, own",
             "g is made for the tokens behind, whatever the direction",
         ),
-        Fault("state", "if ({{parameters => true}}) add_parameter", "the initial state's tokens count for dweight"),
+        Fault(
+            "state",
+            "if ({{parameters => true}}) add_parameter",
+            "the initial state's tokens count for dweight",
+            equivalent="their g is zero, as that of all tokens outside the clip",
+        ),
         Fault(
             "term", "if (two) {{dx += second(i); => if (i > 0) dx += second(i);}}", "a tile's first dx of one direction"
         ),

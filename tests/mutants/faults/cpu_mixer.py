@@ -75,6 +75,7 @@ FAULTS = [
             "length",
             "args.delta_softplus = true, args.lengths = {{m.lengths => nullptr}};",
             "the scan knows no lengths",
+            equivalent="the convolution leaves u of padding zero, B and C with it: so is y, and what gradients meet",
         ),
         Fault(
             "length", "args.silu = true, args.lengths = {{m.lengths => nullptr}};", "the convolution knows no lengths"

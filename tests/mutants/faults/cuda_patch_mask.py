@@ -74,6 +74,7 @@ FAULTS = [
             "partial sum",
             "if ({{batch + i >= end => batch + i >= args.batch}}) continue; #pragma unroll",
             "clips of the next split count twice",
+            survives="splits end within four clips only from 2^19 elements and 18 clips on: too many for the emulator",
         ),
         Fault("term", "{{all.at(c) += value; => if (!masked[i]) all.at(c) += value;}}", "dpos without masked patches"),
         Fault("mask", "{{masked[i] ? Pack<in_t, kPack>{} : dout[i] => dout[i]}});", "dx of masked patches"),
@@ -148,7 +149,12 @@ FAULTS = [
             "before the mask is written out",
         ),
         Fault("bound", "if ({{clip < batch => clip <= batch}}) sample_clip_mask", "a clip behind the last"),
-        Fault("scratch", "fresh + {{clip * cells => 0}}", "all clips draw in one scratch"),
+        Fault(
+            "scratch",
+            "fresh + {{clip * cells => 0}}",
+            "all clips draw in one scratch",
+            survives="a race in global memory, which the emulator does not see: its threads draw one after the other",
+        ),
         Fault(
             "grid",
             "dim3(unsigned({{ceil_divide(batch, kThreads) => (batch + kThreads - 2) / kThreads}}))",
