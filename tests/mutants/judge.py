@@ -195,6 +195,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     seen_file = Path(job["seen"])
     warm(session.items)
     seen = look(session.items, library, job["workers"], seen_file)
+    seen = {name: test for name, test in seen.items() if name in items}
     durations = {name: test["seconds"] for name, test in seen.items()}
 
     of: dict[int, int] = {}

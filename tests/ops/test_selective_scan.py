@@ -101,9 +101,11 @@ def test_infinite_steps(dtype, isa):
         torch.testing.assert_close(found.double(), exact, rtol=tolerance, atol=10 * tolerance, equal_nan=True)
 
 
-def test_a_decay_that_is_not_a_number_is_not_hidden(isa):
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FC001FF])
+def test_a_decay_that_is_not_a_number_is_not_hidden(bits, isa):
+    """Whatever its bits: powers of two are made of bits."""
     inputs = one_direction((1, 7, 21, 16, 1))
-    inputs["A"][3, 5], inputs["A"][20, 0] = torch.nan, torch.nan
+    inputs["A"][[3, 20], [5, 0]] = torch.tensor(bits, dtype=torch.int32).view(torch.float32)
     expected = reference.selective_scan(**as_float64(inputs))
     for found, exact in zip(selective_scan(**inputs), expected, strict=True):
         assert torch.equal(found.isnan(), exact.isnan())

@@ -38,6 +38,7 @@ FAULTS = [
             "checkpoint",
             "if (!args.checkpoints || {{start >= me.length => false}}) return;",
             "of a clip without tokens",
+            equivalent="it has a place of its own that nobody reads, and none where L is 0",
         ),
         Fault(
             "checkpoint",
