@@ -69,6 +69,10 @@ def test_lengths(dtype, index_dtype):
     check(scan_inputs((5, 41, 19, 16, 1), dtype), torch.tensor([41, 0, 1, 33, 32], dtype=index_dtype))
 
 
+def test_lengths_with_many_states():
+    check(scan_inputs((3, 41, 19, 21, 1)), torch.tensor([41, 0, 17]))
+
+
 def test_padding_is_neither_read_nor_written_through(machine):
     """A padded batch gives what its clips give alone, even if the padding is NaN, and padding gets zero gradient."""
     inputs = scan_inputs((4, 50, 20, 16, 1))

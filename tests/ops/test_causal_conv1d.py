@@ -201,6 +201,16 @@ def test_same_bits_every_time_whatever_the_number_of_threads(dtype, width):
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+def test_more_clips_than_threads_take_at_a_time():
+    """33 items of work, of which the last turns are shorter, by two threads."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        check(conv_inputs((33, 5, 6, 4)), silu=True)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_many_channels():
     check(conv_inputs((1, 3, 65_537, 4)), silu=True)
 

@@ -39,8 +39,11 @@ def rows_apart(x: Tensor, distance: int) -> dict[str, tuple[int, ...]]:
 
 
 def odd_places(x: Tensor) -> dict[str, Tensor]:
-    """x one element behind the beginning of its memory; and with an odd distance between the rows of one axis."""
-    ways = {"offset": torch.zeros(x.numel() + 1, dtype=x.dtype)[1:].view(x.shape)}
+    """x one element, or 8 bytes, behind the beginning of its memory; and with an odd distance between the rows of one
+    axis."""
+    ways = {}
+    for shift in {1, 8 // x.element_size()}:
+        ways[f"offset {shift}"] = torch.zeros(x.numel() + shift, dtype=x.dtype)[shift:].view(x.shape)
     for way, strides in rows_apart(x, x.numel() + 1 - x.numel() % 2).items():
         ways[way] = torch.zeros(span(x, strides), dtype=x.dtype).as_strided(x.shape, strides)
     return {way: memory.copy_(x) for way, memory in ways.items()}
@@ -77,6 +80,22 @@ def check_each(op: str, dtype: torch.dtype, places, refused=lambda x, way: False
 @pytest.mark.parametrize("op", OPS)
 def test_a_tensor_at_an_odd_place(op, dtype):
     check_each(op, dtype, odd_places)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("op", OPS)
+def test_rows_longer_than_their_channels(op, dtype):
+    """All inputs would do for packs, but a result's rows, which lie side by side, would not."""
+    for name, (function, *given) in calls(op, dtype, L, D - 3, [L, 17]).items():
+        wide = [padded(x) if isinstance(x, Tensor) and x.dim() > 1 else x for x in given]
+        assert same(function(*wide), function(*given)), name
+
+
+def padded(x: Tensor) -> Tensor:
+    """x in rows of so many elements that all begin at multiples of 16 bytes."""
+    rows = torch.zeros(*x.shape[:-1], -(-x.shape[-1] // 16) * 16, dtype=x.dtype)
+    rows[..., : x.shape[-1]] = x
+    return rows[..., : x.shape[-1]]
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pathlib
 
 import numpy as np
@@ -57,6 +58,19 @@ def test_matches_reference(size, reverse):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_dtypes(dtype, size, isa):
     check(one_direction(size, dtype), reverse=True)
+
+
+@pytest.mark.parametrize(("dtype", "least"), [(torch.float32, -125), (torch.float64, -1000)], ids=str)
+def test_decays_down_to_the_smallest(dtype, least, isa):
+    """A token's decay 2^x of a state that is large enough to show it."""
+    x = torch.linspace(least, 0, 301, dtype=torch.float64)
+    zeros = torch.zeros(1, 1, 301, dtype=dtype)
+    A, state = (x * math.log(2)).to(dtype), torch.exp2(-x / 2).to(dtype)
+    one = torch.ones(1, 1, 1, dtype=dtype)
+    _, last = selective_scan(zeros, zeros + 1, A.view(-1, 1), one, one, initial_state=state.view(1, -1, 1))
+    expected = state.double() * A.double().exp()
+    off = (last.flatten().double() / expected - 1).abs() / torch.finfo(dtype).eps
+    assert (off <= 4 - 2 * x).all()  # the exponent, a product, is rounded too
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -32,6 +32,11 @@ def test_the_op_tests_come_to_every_block(candidates):
     assert found == set(candidates)
 
 
+def test_the_last_wave_counts():
+    """128 blocks of 2 lanes are one to a multiprocessor, which is not none; 256 of 4 lanes are two, and faster."""
+    assert chosen(FORWARD, 32, 128, 132) == "4 x 64"
+
+
 @pytest.mark.parametrize(
     ("clips", "channels", "forward", "backward"),
     [

@@ -154,6 +154,18 @@ def test_more_elements_than_32_bits_count_in_a_batch(clips, length, channels, st
         )
 
 
+def test_a_split_of_clips_ends_anywhere(last_blocks):
+    """9 clips each of 18, which a thread takes four at a time."""
+    patches, channels, clips = 16, 2**15, 18
+    last_blocks(2**31)  # all of them, but unwatched
+    dout, masked = row(1, patches, channels), torch.arange(clips * patches).view(clips, patches) % 3 == 0
+    dx, dtoken, dpos = torch.ops.ssamba_simt.patch_mask_backward(dout.expand(clips, -1, -1), masked, True)
+    assert torch.equal(dx, torch.where(masked.unsqueeze(-1), torch.zeros((), dtype=dx.dtype), dout))
+    torch.testing.assert_close(dpos, dout[0].float() * clips, rtol=1e-5, atol=1e-5)
+    expected = (dout.double() * masked.unsqueeze(-1)).sum((0, 1))
+    torch.testing.assert_close(dtoken.double(), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_more_cells_than_32_bits_count(last_blocks, monkeypatch):
     clips, grid = 2**18 + 1, (64, 128, 300, 3, 5)
     assert clips * grid[0] * grid[1] > 2**31
