@@ -39,11 +39,13 @@ def rows_apart(x: Tensor, distance: int) -> dict[str, tuple[int, ...]]:
 
 
 def odd_places(x: Tensor) -> dict[str, Tensor]:
-    """x one element, or 8 bytes, behind the beginning of its memory; and with an odd distance between the rows of one
-    axis."""
+    """x one element, or 8 bytes, behind the beginning of its memory, also with its last axes turned; and with an odd
+    distance between the rows of one axis."""
     ways = {}
     for shift in {1, 8 // x.element_size()}:
         ways[f"offset {shift}"] = torch.zeros(x.numel() + shift, dtype=x.dtype)[shift:].view(x.shape)
+    if x.dim() > 1:
+        ways["turned"] = torch.zeros(x.numel() + 1, dtype=x.dtype)[1:].view(x.mT.shape).mT
     for way, strides in rows_apart(x, x.numel() + 1 - x.numel() % 2).items():
         ways[way] = torch.zeros(span(x, strides), dtype=x.dtype).as_strided(x.shape, strides)
     return {way: memory.copy_(x) for way, memory in ways.items()}

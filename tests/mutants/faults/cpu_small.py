@@ -67,7 +67,6 @@ FAULTS = [
             "bound",
             "body(begin, {{std::min(begin + turn, items) => begin + turn}});",
             "the last turn goes beyond the items",
-            survives="no test on two threads has 33 items, whose last turn is shorter (33 clips of a convolution)",
         ),
         Fault(
             "state",

@@ -16,6 +16,7 @@ FAULTS = [
             "thread.length = {{given < 0 ? 0 : given < args.length ? given : args.length"
             " => given < args.length ? given : args.length}};",
             "a negative length is believed",
+            equivalent="a clip of less than no tokens is padding from its first on, as one of none",
         ),
         Fault(
             "length",
@@ -69,14 +70,23 @@ FAULTS = [
             "if ({{thread.channel >= args.channels => false}}) return {}; if (t >= 0",
             "no edge test of a token's channels",
         ),
-        Fault("alignment", "return {{args.channels % kPack == 0 => true}} &&", "channels need not fill packs"),
+        Fault(
+            "alignment",
+            "return {{args.channels % kPack == 0 => true}} &&",
+            "channels need not fill packs",
+            equivalent="rows of the result, which the op makes, would not fit packs either",
+        ),
         Fault("alignment", "&& {{packs_fit(args.x, sizeof(in_t), kPack) => true}} &&", "x need not be aligned"),
         Fault(
             "alignment",
             "{{packs_fit(args.initial_state, sizeof(in_t), kPack) => true}} &&",
             "the initial state need not be aligned",
         ),
-        Fault("alignment", "&& {{aligned_to_16(args.weight) => true}} &&", "the taps need not be aligned"),
+        Fault(
+            "alignment",
+            "&& {{aligned_to_16(args.weight) => true}} &&",
+            "the taps need not be aligned",
+        ),
         Fault("alignment", "&& {{aligned_to_16(args.bias) => true}};", "the bias need not be aligned"),
         Fault(
             "grid",

@@ -74,7 +74,6 @@ FAULTS = [
             "partial sum",
             "if ({{batch + i >= end => batch + i >= args.batch}}) continue; #pragma unroll",
             "clips of the next split count twice",
-            survives="splits end within four clips only from 2^19 elements and 18 clips on: too many for the emulator",
         ),
         Fault("term", "{{all.at(c) += value; => if (!masked[i]) all.at(c) += value;}}", "dpos without masked patches"),
         Fault("mask", "{{masked[i] ? Pack<in_t, kPack>{} : dout[i] => dout[i]}});", "dx of masked patches"),
@@ -105,6 +104,7 @@ FAULTS = [
             "alignment",
             "const bool packed = {{args.channels % kPack == 0 => true}} && packs_fit(args.x,",
             "channels need not fill packs",
+            equivalent="rows of the result, which the op makes, would not fit packs either",
         ),
         Fault("alignment", "{{packs_fit(args.x, sizeof(in_t), kPack) => true}} &&", "x need not be aligned"),
         Fault(
@@ -119,6 +119,7 @@ FAULTS = [
             "alignment",
             "const bool packed = {{args.channels % kPack == 0 => true}} && packs_fit(args.dout,",
             "channels need not fill packs, backward",
+            equivalent="rows of dx, which the op makes, would not fit packs either",
         ),
         Fault("alignment", "{{packs_fit(args.dout, sizeof(in_t), kPack) => true}} &&", "dout need not be aligned"),
         Fault(
@@ -153,7 +154,6 @@ FAULTS = [
             "scratch",
             "fresh + {{clip * cells => 0}}",
             "all clips draw in one scratch",
-            survives="a race in global memory, which the emulator does not see: its threads draw one after the other",
         ),
         Fault(
             "grid",

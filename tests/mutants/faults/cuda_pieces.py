@@ -59,7 +59,6 @@ FAULTS = [
             "grid",
             "return unsigned({{count < kMostBlocksY ? count : kMostBlocksY => count}});",
             "a grid's second axis without its cap",
-            survives="no test on the emulator has a second axis above what its launch refuses",
         ),
         Fault(
             "grid",
@@ -159,7 +158,6 @@ FAULTS = [
             "const int64_t blocks = {{ceil_divide(scan_blocks(args, block.channels()), multiprocessors)"
             " => scan_blocks(args, block.channels()) / multiprocessors}};",
             "the last, smaller wave costs nothing",
-            survives="the choice of a block is of time; no shape of test_scan_blocks.py tells the last wave",
         ),
     ),
     *in_file(

@@ -116,7 +116,6 @@ FAULTS = in_file(
         "scratch",
         "return (({{int64_t(blockIdx.x) * blocks + block => int64_t(block)}}) * values + i)",
         "all blocks of threads leave their states in one place",
-        survives="a race between blocks, which the emulator takes one after the other",
     ),
     Fault(
         "offset",
