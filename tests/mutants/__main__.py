@@ -56,6 +56,12 @@ def is_judged(fault: Fault, results: dict[str, dict], tests: str, budget: float)
     return result["killed"] or (result["asked"] == tests and (result["tests"] == result["of"] or budget < 1e9))
 
 
+def to_judge(library: str, chosen: list[Fault], options: argparse.Namespace) -> list[Fault]:
+    results, tests = read_results(), digest_of_tests()
+    of_library = [fault for fault in chosen if fault.library == library]
+    return [f for f in of_library if options.again or not is_judged(f, results, tests, options.budget)]
+
+
 def ask(library: str, built: Path, faults: list[Fault], everything: list[Fault], options: argparse.Namespace) -> None:
     """One process of pytest, which judges the faults that this build has."""
     results, tests = read_results(), digest_of_tests()
@@ -92,8 +98,7 @@ def ask(library: str, built: Path, faults: list[Fault], everything: list[Fault],
 
 def judge_launches(chosen: list[Fault], options: argparse.Namespace) -> None:
     """Faults of launches, each in a program of its own."""
-    results, tests = read_results(), digest_of_tests()
-    wanted = [f for f in chosen if f.library == "launch" and (options.again or not is_judged(f, results, tests, 1e9))]
+    tests, wanted = digest_of_tests(), to_judge("launch", chosen, options)
     for fault in [None, *wanted] if wanted else []:
         environment = os.environ | {"SSAMBA_SIMT": str(build.compile_launch(fault) / "libssamba_simt.so")}
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/simt/test_launch.py"]
@@ -139,12 +144,7 @@ def main() -> int:
 
 
 def judge_library(library: str, chosen: list[Fault], everything: list[Fault], options: argparse.Namespace) -> None:
-    results, tests = read_results(), digest_of_tests()
-    wanted = [
-        fault
-        for fault in chosen
-        if fault.library == library and (options.again or not is_judged(fault, results, tests, options.budget))
-    ]
+    wanted = to_judge(library, chosen, options)
     if not wanted:
         return
     print(f"{library}: {len(wanted)} faults to judge; building", flush=True)

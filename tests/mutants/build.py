@@ -1,4 +1,4 @@
-"""Builds both libraries from sources with faults, in build/mutants."""
+"""Builds from sources with faults, in build/mutants."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mutants.plant import ROOT, Fault, plant, replace
 
 BUILD = ROOT / "build" / "mutants"
 TREE = BUILD / "tree"
+EMULATOR = TREE / "tests" / "simt"
 COPIED = ("csrc", "tests/simt", "CMakeLists.txt")
 NOT_READ = {"simt": ("csrc/cpu/",), "cpu": ("csrc/cuda/", "tests/simt/")}  # of these, by a library
 
@@ -48,16 +49,21 @@ def _run(command: list[object], log: Path) -> None:
         raise SystemExit(f"a build with faults failed: see {log}\n" + log.read_text(encoding="utf-8")[-4000:])
 
 
-def compile_library(library: str, jobs: int) -> Path:
-    """Builds "simt" or "cpu" from the tree and returns the library."""
+def _compile(name: str, source: Path, targets: list[str], jobs: int, arguments: Iterable[str] = ()) -> Path:
+    """Configures and builds; returns the folder, named so in build/mutants."""
     import torch
 
-    folder, log = BUILD / library, BUILD / f"{library}.log"
+    folder, log = BUILD / name, BUILD / f"{name}.log"
     log.unlink(missing_ok=True)
-    arguments = [
-        f"-DSSAMBA_TORCH_DIR={Path(torch.__file__).parent}",
-        f"-DCMAKE_CXX_FLAGS=-include {Path(__file__).parent / 'fault.h'} -w",
-    ]
+    given = [f"-DSSAMBA_TORCH_DIR={Path(torch.__file__).parent}", *arguments]
+    _run(["cmake", "-S", source, "-B", folder, "-G", "Ninja", *given], log)
+    _run(["cmake", "--build", folder, "-j", jobs, "--target", *targets], log)
+    return folder
+
+
+def compile_library(library: str, jobs: int) -> Path:
+    """Builds "simt" or "cpu" from the tree and returns the library."""
+    arguments = [f"-DCMAKE_CXX_FLAGS=-include {Path(__file__).parent / 'fault.h'} -w"]
     if library == "cpu":
         import pybind11
 
@@ -70,23 +76,14 @@ def compile_library(library: str, jobs: int) -> Path:
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
         ]
-    source = TREE if library == "cpu" else TREE / "tests" / "simt"
-    _run(["cmake", "-S", source, "-B", folder, "-G", "Ninja", *arguments], log)
-    _run(["cmake", "--build", folder, "-j", jobs, "--target", f"ssamba_{library}"], log)
-    return folder / f"libssamba_{library}.so"
+    source = TREE if library == "cpu" else EMULATOR
+    return _compile(library, source, [f"ssamba_{library}"], jobs, arguments) / f"libssamba_{library}.so"
 
 
 def compile_launch(fault: Fault | None) -> Path:
     """Builds the program that watches launches, with a fault for good, and returns its folder."""
-    import torch
-
     write_tree([], fault)
-    folder, log = BUILD / "launch", BUILD / "launch.log"
-    log.unlink(missing_ok=True)
-    given = f"-DSSAMBA_TORCH_DIR={Path(torch.__file__).parent}"
-    _run(["cmake", "-S", TREE / "tests" / "simt", "-B", folder, "-G", "Ninja", given], log)
-    _run(["cmake", "--build", folder, "--target", "launch_check", "torch_cuda"], log)
-    return folder
+    return _compile("launch", EMULATOR, ["launch_check", "torch_cuda"], jobs=2)
 
 
 def package(library: Path) -> Path:

@@ -1,15 +1,8 @@
+from mutants.pack_access import without
 from mutants.plant import Fault, in_file
 
 DDELTA = "channel_column<const in_t>(Input{args.ddelta.data, 0, 0, args.channels, 0}, me)"
 COLUMNS = ("inputs.u", "inputs.delta", "inputs.dout", "inputs.z", DDELTA)
-
-
-def access(columns: tuple[str, ...]) -> str:
-    return f"pack_access<kPack>(me.channels - me.pack(), {', '.join(columns)})"
-
-
-def without(left_out: str) -> str:
-    return "{{" + f"{access(COLUMNS)} => {access(tuple(c for c in COLUMNS if c != left_out))}" + "}};"
 
 
 FAULTS = [
@@ -183,11 +176,11 @@ FAULTS = [
             "barrier", "if (meeting.middle) { {{__syncthreads(); => }} other", "before the second reads in the middle"
         ),
         Fault("barrier", "{{__syncthreads(); => }} store_channel_sums(args.dD", "before turns are summed"),
-        Fault("alignment", without("inputs.u"), "u need not be aligned"),
-        Fault("alignment", without("inputs.delta"), "delta need not be aligned"),
-        Fault("alignment", without("inputs.dout"), "dout need not be aligned"),
-        Fault("alignment", without("inputs.z"), "z need not be aligned"),
-        Fault("alignment", without(DDELTA), "gradients need not be aligned"),
+        Fault("alignment", without(COLUMNS, "inputs.u"), "u need not be aligned"),
+        Fault("alignment", without(COLUMNS, "inputs.delta"), "delta need not be aligned"),
+        Fault("alignment", without(COLUMNS, "inputs.dout"), "dout need not be aligned"),
+        Fault("alignment", without(COLUMNS, "inputs.z"), "z need not be aligned"),
+        Fault("alignment", without(COLUMNS, DDELTA), "gradients need not be aligned"),
         Fault(
             "configuration",
             "load_checkpoint(before, args, me.forgotten(), start, {{block => 0}}); stage",

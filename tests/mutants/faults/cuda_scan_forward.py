@@ -1,15 +1,8 @@
+from mutants.pack_access import without
 from mutants.plant import Fault, in_file
 
 OUT = "channel_column<const in_t>(Input{args.out.data, 0, 0, args.channels, 0}, me)"
 COLUMNS = ("inputs.u", "inputs.delta", "inputs.z", OUT)
-
-
-def access(columns: tuple[str, ...]) -> str:
-    return f"pack_access<kPack>(me.channels - me.pack(), {', '.join(columns)})"
-
-
-def without(left_out: str) -> str:
-    return "{{" + f"{access(COLUMNS)} => {access(tuple(c for c in COLUMNS if c != left_out))}" + "}};"
 
 
 FAULTS = [
@@ -54,10 +47,10 @@ FAULTS = [
         Fault(
             "barrier", "if (meeting.middle) { {{__syncthreads(); => }} other", "before the second reads in the middle"
         ),
-        Fault("alignment", without("inputs.u"), "u need not be aligned"),
-        Fault("alignment", without("inputs.delta"), "delta need not be aligned"),
-        Fault("alignment", without("inputs.z"), "z need not be aligned"),
-        Fault("alignment", without(OUT), "out need not be aligned"),
+        Fault("alignment", without(COLUMNS, "inputs.u"), "u need not be aligned"),
+        Fault("alignment", without(COLUMNS, "inputs.delta"), "delta need not be aligned"),
+        Fault("alignment", without(COLUMNS, "inputs.z"), "z need not be aligned"),
+        Fault("alignment", without(COLUMNS, OUT), "out need not be aligned"),
         Fault(
             "order",
             "if ({{me.direction() == 0 => args.reverse[0]}}) clear_channels<in_t>(args.out, args, me);",
