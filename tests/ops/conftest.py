@@ -25,7 +25,11 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("machine", names, indirect=True)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if "large" not in config.getoption("markexpr"):
+        large = [item for item in items if item.get_closest_marker("large")]
+        config.hook.pytest_deselected(items=large)
+        items[:] = [item for item in items if item not in large]
     if emulator.LIBRARY is not None:
         for item in items:
             if item.get_closest_marker("host"):

@@ -14,10 +14,13 @@ def normal(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
 
+def as_tuple(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
 def same(a, b) -> bool:
     """The same bits in two results."""
-    a, b = (x if isinstance(x, tuple) else (x,) for x in (a, b))
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    return all(torch.equal(x, y) for x, y in zip(as_tuple(a), as_tuple(b), strict=True))
 
 
 def calls(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import ssamba_ops  # noqa: F401  registers the ops
+from op_calls import as_tuple, normal
 
 pytestmark = [pytest.mark.large, pytest.mark.host]
 
@@ -17,16 +18,16 @@ D, EDGE = 64, 200  # channels; tokens that are compared at each end, and in the 
 SHORT = 4096
 
 
-def row(*shape: int, dtype=torch.bfloat16) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))).to(dtype)
+def row(*shape: int) -> torch.Tensor:
+    return normal(*shape, dtype=torch.bfloat16)
 
 
 def conv(length: int) -> tuple:
-    return row(1, 1, D).expand(1, length, D), row(D, 4, dtype=torch.float32), row(D, dtype=torch.float32)
+    return row(1, 1, D).expand(1, length, D), normal(D, 4), normal(D)
 
 
 def bi_conv(length: int) -> tuple:
-    return row(1, 1, D).expand(1, length, D), row(2, D, 4, dtype=torch.float32), row(2, D, dtype=torch.float32)
+    return row(1, 1, D).expand(1, length, D), normal(2, D, 4), normal(2, D)
 
 
 def mask(length: int) -> torch.Tensor:
@@ -37,7 +38,7 @@ def scan(length: int, directions: int) -> tuple:
     """One state; steps of softplus(1)."""
     two = (2,) if directions == 2 else ()
     u, one = row(*two, 1, 1, D), torch.ones(*two, 1, 1, 1, dtype=torch.bfloat16)
-    parameters = -row(*two, D, 1, dtype=torch.float32).abs() - 0.1, one.expand(*two, 1, length, 1)
+    parameters = -normal(*two, D, 1).abs() - 0.1, one.expand(*two, 1, length, 1)
     delta = torch.ones_like(u).expand(*two, 1, length, D)
     return u.expand(*two, 1, length, D), delta, *parameters, parameters[1], None, None, None, True
 
@@ -64,7 +65,7 @@ CALLS = {
         1,
     ),
     "patch_mask": (
-        lambda n: torch.ops.ssamba.patch_mask(conv(n)[0], mask(n), row(D, dtype=torch.float32), row(1, D).expand(n, D)),
+        lambda n: torch.ops.ssamba.patch_mask(conv(n)[0], mask(n), normal(D), row(1, D).expand(n, D)),
         1,
     ),
     "patch_mask_backward": (
@@ -101,7 +102,3 @@ def test_more_cells_than_32_bits_count():
     assert clips * grid[0] * grid[1] > 2**31
     masks = torch.ops.ssamba.sample_patch_mask(clips, *grid, 7)
     assert (masks.view(torch.uint8)[-1000:].sum(1, dtype=torch.int64) == grid[2]).all()
-
-
-def as_tuple(x) -> tuple:
-    return x if isinstance(x, tuple) else (x,)

@@ -7,15 +7,14 @@ one would hide that another's is missing.
 from __future__ import annotations
 
 import math
-import mmap
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from op_calls import OPS, calls, same
 from scan_cases import DTYPES
+from sparse_memory import span, sparse
 
 B, L, D = 2, 19, 40  # whole packs in every dtype, a whole tile and a part
 FAR = 2**31 + 8  # elements
@@ -24,11 +23,6 @@ FARTHEST_TOKENS = 2**28  # of a GPU's scans, which count the bytes between them 
 
 def dense_strides(x: Tensor) -> tuple[int, ...]:
     return tuple(math.prod(x.shape[i + 1 :]) for i in range(x.dim()))
-
-
-def span(x: Tensor, strides: tuple[int, ...]) -> int:
-    """Elements from the first to behind the last."""
-    return 1 + sum((size - 1) * stride for size, stride in zip(x.shape, strides, strict=True))
 
 
 def rows_apart(x: Tensor, distance: int) -> dict[str, tuple[int, ...]]:
@@ -47,19 +41,13 @@ def odd_places(x: Tensor) -> dict[str, Tensor]:
     if x.dim() > 1:
         ways["turned"] = torch.zeros(x.numel() + 1, dtype=x.dtype)[1:].view(x.mT.shape).mT
     for way, strides in rows_apart(x, x.numel() + 1 - x.numel() % 2).items():
-        ways[way] = torch.zeros(span(x, strides), dtype=x.dtype).as_strided(x.shape, strides)
+        ways[way] = torch.zeros(span(x.shape, strides), dtype=x.dtype).as_strided(x.shape, strides)
     return {way: memory.copy_(x) for way, memory in ways.items()}
 
 
 def far_places(x: Tensor, distance: int = FAR) -> dict[str, Tensor]:
     """x with more elements between the rows of one axis than 32 bits count, in memory that only takes what is used."""
-    return {way: sparse(x, strides).copy_(x) for way, strides in rows_apart(x, distance).items()}
-
-
-def sparse(x: Tensor, strides: tuple[int, ...]) -> Tensor:
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
-    memory = mmap.mmap(-1, span(x, strides) * x.element_size(), flags=flags)
-    return torch.from_numpy(np.frombuffer(memory, dtype=np.uint8)).view(x.dtype).as_strided(x.shape, strides)
+    return {way: sparse(x.shape, strides, x.dtype).copy_(x) for way, strides in rows_apart(x, distance).items()}
 
 
 def check_each(op: str, dtype: torch.dtype, places, refused=lambda x, way: False) -> None:

@@ -1,12 +1,14 @@
-"""Sizes that a GPU's kernels cannot count, refused before a launch. Emulated, as few machines hold such tensors."""
+"""Sizes that a GPU's kernels cannot count, refused before a launch, and large ones that they can. Emulated, as few
+machines hold such tensors."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 import emulator
+from op_calls import as_tuple, normal
+from sparse_memory import sparse
 from ssamba_ops import reference
 
 if emulator.LIBRARY is None:
@@ -16,10 +18,9 @@ LIBRARY = emulator.load()
 FAR = 2**28 + 8
 
 
-def far_apart(folder, length: int) -> torch.Tensor:
-    """(1, length, 4): tokens FAR elements apart, in a file with holes instead of memory."""
-    file = np.memmap(folder / "sparse", dtype=np.float16, mode="w+", shape=((length - 1) * FAR + 4,))
-    return torch.from_numpy(file).as_strided((1, length, 4), (FAR, FAR, 1))
+def far_apart(length: int) -> torch.Tensor:
+    """(1, length, 4): tokens FAR elements apart."""
+    return sparse((1, length, 4), (FAR, FAR, 1), torch.float16)
 
 
 def scan(u: torch.Tensor) -> torch.Tensor:
@@ -29,13 +30,13 @@ def scan(u: torch.Tensor) -> torch.Tensor:
     ]
 
 
-def test_tokens_too_far_apart_are_named(tmp_path):
+def test_tokens_too_far_apart_are_named():
     with pytest.raises(RuntimeError, match=f"tokens of an input lie {FAR} elements apart; .* give its contiguous"):
-        scan(far_apart(tmp_path, 2))
+        scan(far_apart(2))
 
 
-def test_one_token_is_never_far_from_the_next(tmp_path):
-    assert scan(far_apart(tmp_path, 1)).shape == (1, 1, 4)
+def test_one_token_is_never_far_from_the_next():
+    assert scan(far_apart(1)).shape == (1, 1, 4)
 
 
 def test_more_tokens_than_can_be_counted_are_named_before_anything_is_made():
@@ -67,18 +68,10 @@ def last_blocks():
     torch.use_deterministic_algorithms(before)
 
 
-def row(*shape: int, dtype=torch.bfloat16) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))).to(dtype)
-
-
 def of_tokens(length: int, backward: bool) -> dict[str, tuple]:
     """By op: its arguments for clips of so many tokens, all alike."""
-    x = row(1, 1, D).expand(1, length, D)
-    weight, wide, bias = (
-        row(2, D, 4, dtype=torch.float32),
-        row(D, 7, dtype=torch.float32),
-        row(2, D, dtype=torch.float32),
-    )
+    x = normal(1, 1, D, dtype=torch.bfloat16).expand(1, length, D)
+    weight, wide, bias = normal(2, D, 4), normal(D, 7), normal(2, D)
     mask = torch.ones(1, 1, dtype=torch.bool).expand(1, length)
     both = x.expand(2, 1, length, D)
     if backward:
@@ -91,7 +84,7 @@ def of_tokens(length: int, backward: bool) -> dict[str, tuple]:
     return {
         "causal_conv1d": (x, weight[0], bias[0], True),
         "bi_conv1d": (x, weight, bias, True),
-        "patch_mask": (x, mask, row(D, dtype=torch.float32), row(1, D).expand(length, D)),
+        "patch_mask": (x, mask, normal(D), normal(1, D, dtype=torch.bfloat16).expand(length, D)),
     }
 
 
@@ -107,22 +100,17 @@ def test_more_elements_than_32_bits_count_in_a_clip(backward, last_blocks):
         of_tokens(long, backward).items(), of_tokens(short, backward).values(), strict=True
     ):
         op = getattr(torch.ops.ssamba_simt, call.split()[0])
-        found, expected = (first(op(*given))[..., -last:, :] for given in (of_long, of_short))
+        found, expected = (as_tuple(op(*given))[0][..., -last:, :] for given in (of_long, of_short))
         assert torch.equal(found, expected), call
-
-
-def first(result) -> torch.Tensor:
-    return result[0] if isinstance(result, tuple) else result
 
 
 def scan_of_clips(clips: int, length: int, channels: int, states: int) -> tuple:
     """Arguments of bi_scan for clips that are all alike."""
 
     def alike(columns: int, scale: float) -> torch.Tensor:
-        return (row(2, 1, length, columns, dtype=torch.float32) * scale).expand(2, clips, -1, -1)
+        return (normal(2, 1, length, columns) * scale).expand(2, clips, -1, -1)
 
-    of_channels = row(2, channels, dtype=torch.float32)
-    A = -row(2, channels, states, dtype=torch.float32).abs()
+    of_channels, A = normal(2, channels), -normal(2, channels, states).abs()
     u, delta, z = (alike(channels, scale) for scale in (1, 0.5, 0.2))
     return u, delta, A, alike(states, 0.7), alike(states, 0.3), of_channels, z[0], of_channels, True
 
@@ -158,7 +146,10 @@ def test_a_split_of_clips_ends_anywhere(last_blocks):
     """9 clips each of 18, which a thread takes four at a time."""
     patches, channels, clips = 16, 2**15, 18
     last_blocks(2**31)  # all of them, but unwatched
-    dout, masked = row(1, patches, channels), torch.arange(clips * patches).view(clips, patches) % 3 == 0
+    dout, masked = (
+        normal(1, patches, channels, dtype=torch.bfloat16),
+        torch.arange(clips * patches).view(clips, patches) % 3 == 0,
+    )
     dx, dtoken, dpos = torch.ops.ssamba_simt.patch_mask_backward(dout.expand(clips, -1, -1), masked, True)
     assert torch.equal(dx, torch.where(masked.unsqueeze(-1), torch.zeros((), dtype=dx.dtype), dout))
     torch.testing.assert_close(dpos, dout[0].float() * clips, rtol=1e-5, atol=1e-5)
