@@ -30,7 +30,8 @@ def report(faults: list[Fault], results: dict[str, dict]) -> int:
         why = f"equivalent: {fault.equivalent}" if fault.equivalent else fault.survives or "NO REASON GIVEN"
         print(f"{fault.number} {fault.file} ({fault.kind}), {fault.means}\n    {fault.site}\n    {why}")
     unknown = [f.number for f in faults if str(f.number) not in results]
-    wrong = [f.number for f in faults if f.equivalent and results.get(str(f.number), {}).get("killed")]
+    excused = [f for f in faults if f.equivalent or f.survives]
+    wrong = [f.number for f in excused if results.get(str(f.number), {}).get("killed")]
     unexplained = [f.number for f in left if not f.equivalent and not f.survives]
     counted = [f for f in faults if f.number not in unknown and not (f in left and f.equivalent)]
     killed = len(counted) - sum(f in left for f in counted)
@@ -39,7 +40,7 @@ def report(faults: list[Fault], results: dict[str, dict]) -> int:
     if unknown:
         print(f"not judged: {unknown}")
     if wrong:
-        print(f"called equivalent, but killed: {wrong}; take the reason out")
+        print(f"said to survive, but killed: {wrong}; take the reason out")
     if unexplained:
         print(f"survived without a reason: {unexplained}; write a test, or why there is none")
     return int(rate < LEAST or bool(unknown or wrong or unexplained))

@@ -132,7 +132,8 @@ def test_report_counts_by_kind(capsys):
     ("fields", "killed", "message"),
     [
         ({}, False, "survived without a reason: [200]"),
-        ({"equivalent": "why"}, True, "called equivalent, but killed: [200]"),
+        ({"equivalent": "why"}, True, "said to survive, but killed: [200]"),
+        ({"survives": "why"}, True, "said to survive, but killed: [200]"),
         ({}, None, "not judged: [200]"),
     ],
 )

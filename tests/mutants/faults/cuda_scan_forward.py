@@ -91,6 +91,7 @@ FAULTS = [
             "first_place + {{unsigned(t) * uint64_t(unsigned(args.channels))"
             " => uint64_t(unsigned(t) * unsigned(args.channels))}};",
             "clips of more than 2^32 elements",
+            survives="such a clip is too large for the emulator",
         ),
         Fault("scratch", "return args.directions == 2 && {{!wide => false}} ?", "no room for y of half precision"),
         Fault(
