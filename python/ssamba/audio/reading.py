@@ -13,6 +13,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from .errors import AudioError as AudioError
+
 _BLOCK = 1 << 18  # samples read at once where the signal is only looked at
 _RESAMPLER_REACH = 0.02  # seconds; from further away a sample moves soxr's output by float32 rounding at most
 _UNKNOWN_LENGTH = 1 << 62  # of a streamed FLAC libsndfile says 2^63 - 1 samples
@@ -20,14 +22,6 @@ _STREAMED_CHUNK = 0x7FFF0000  # a streamed WAV states a chunk of about 2 or 4 Gi
 _HEADER_SLACK = 64  # bytes; some writers count their header in
 _MP3_RUN_IN = 16 * 1152  # samples decoded and dropped after a seek: MP3 frames lean on earlier ones
 _MP3_SLACK = 2 * 1152  # without a Xing header the length is an estimate, good to a frame or two
-
-
-class AudioError(ValueError):
-    """An audio file that cannot be used; the message names the file and the reason. Attributes: path, reason."""
-
-    def __init__(self, path: str | os.PathLike, reason: str = ""):
-        super().__init__(f"{os.fspath(path)}: {reason}" if reason else os.fspath(path))
-        self.path, self.reason = os.fspath(path), reason
 
 
 @dataclass(frozen=True)
