@@ -1,14 +1,13 @@
-"""What a file is that no decoder reads, and what to do about it: by its bytes, and by its name where they say nothing."""
+"""What a file is that no decoder reads, and what to do: by its bytes, and by its name where they say nothing."""
 
 from __future__ import annotations
 
 import codecs
 import os
 import re
-import struct
 from pathlib import Path
 
-from .containers import HEAD, boxes, chunks, mp4_codings
+from .containers import HEAD, boxes, chunks, mp4_codings, sound_kind
 
 _UNPACK, _GIVE, _AGAIN = "unpack it and give the sound in it", "give the files that it names", "download it again"
 _LOCKED = "it is encrypted for one account or player, and no decoder may read it"
@@ -17,30 +16,6 @@ HEADERLESS = (
     "is samples without a header, which do not say their rate and coding; if they are 16 bits at 16 kHz: "
     "ffmpeg -f s16le -ar 16000 -ac 1 -i {name} {stem}.wav"
 )
-_WAV_CODINGS = {  # the most met of those that not every decoder has
-    0x0002: "Microsoft ADPCM",
-    0x0011: "IMA ADPCM",
-    0x0022: "DSP Group TrueSpeech",
-    0x0031: "GSM 6.10",
-    0x0040: "G.721 ADPCM",
-    0x0042: "G.723.1",
-    0x0050: "MPEG Layer 1 or 2",
-    0x0055: "MPEG Layer 3",
-    0x0064: "G.726 ADPCM",
-    0x0083: "G.729",
-    0x00FF: "AAC",
-    0x0130: "Sipro ACELP.net",
-    0x0160: "Windows Media Audio 1",
-    0x0161: "Windows Media Audio 2",
-    0x0162: "Windows Media Audio Professional",
-    0x0163: "Windows Media Audio Lossless",
-    0x0270: "ATRAC3",
-    0x1610: "AAC",
-    0x2000: "AC-3",
-    0x2001: "DTS",
-    0xF1AC: "FLAC",
-}
-
 
 # How a file begins: what it is and what to do, a sentence that follows its name. {name} is its name, {text} the group.
 _NOT_SOUND = tuple(
@@ -131,7 +106,7 @@ _BY_NAME = tuple(
 
 
 def not_sound(path: str | os.PathLike) -> str | None:
-    """What a file is that is certainly no sound, and what to do: a sentence that follows its name. None: it may be sound.
+    """What a file is that is certainly no sound, and what to do: a sentence that follows its name. None: perhaps sound.
 
     Reads the first 64 KiB, and all of a file that begins with zeros.
     """
@@ -147,21 +122,38 @@ def not_sound(path: str | os.PathLike) -> str | None:
     return _text(head)
 
 
+def encrypted(path: str | os.PathLike) -> str | None:
+    """Which lock a file of bought sound has, a sentence that follows its name; None: none."""
+    path = Path(path)
+    head = _head(path)
+    if head.startswith(bytes.fromhex("3026b2758e66cf11")) and bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e") in head:
+        return f"is Windows Media with DRM: {_LOCKED}"
+    if re.match(rb".{4}ftyp", head, re.DOTALL):
+        with open(path, "rb") as file:
+            codings = set(mp4_codings(file, 0, path.stat().st_size))
+        if codings & {b"enca", b"drms", b"aavd"}:
+            return f"is bought sound with DRM: {_LOCKED}"
+    return None
+
+
+def unreadable(path: str | os.PathLike) -> str | None:
+    """What a file of sound lacks without which no decoder reads it, a sentence that follows its name; None: nothing."""
+    path, head = Path(path), _head(Path(path))
+    return next(filter(None, (look(path, head) for look in (_by_name, _mp4, _wav, _ogg))), None)
+
+
 def cause(path: str | os.PathLike) -> str | None:
     """Why no decoder reads a file: what it is, and what to do, a sentence that follows its name. None: unknown.
 
-    For files that libsndfile and FFmpeg have refused: it names formats that they read, where what is in them is not.
+    For files that every decoder has refused: the sentence may name a format that others of its kind are read of.
     """
     path = Path(path)
     if not path.exists():
         return _link(path)
-    if reason := not_sound(path):
+    if reason := not_sound(path) or encrypted(path) or unreadable(path):
         return reason
-    head = _head(path)
-    for look in (_encrypted, _mp4, _wav, _ogg, _by_name):
-        if reason := look(path, head):
-            return reason
-    return None
+    kind = sound_kind(path)
+    return kind and f"begins as {kind} and cannot be decoded: damaged, cut off, or of a coding that no decoder here has"
 
 
 def _head(path: Path) -> bytes:
@@ -205,49 +197,27 @@ def _link(path: Path) -> str:
     return f"is a link to {target}, which does not exist"
 
 
-def _encrypted(path: Path, head: bytes) -> str | None:
-    if head.startswith(bytes.fromhex("3026b2758e66cf11")) and bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e") in head:
-        return f"is Windows Media with DRM: {_LOCKED}"
-    if re.match(rb".{4}ftyp", head, re.DOTALL):
-        with open(path, "rb") as file:
-            codings = set(mp4_codings(file, 0, path.stat().st_size))
-        if codings & {b"enca", b"drms", b"aavd"}:
-            return f"is bought sound with DRM: {_LOCKED}"
-    return None
-
-
 def _mp4(path: Path, head: bytes) -> str | None:
     if not re.match(rb".{4}(?:ftyp|mdat|wide|free|skip)", head, re.DOTALL):
         return None
     size = path.stat().st_size
     with open(path, "rb") as file:
-        names = {name for name, _, _ in boxes(file, 0, size)}
-        lacks = max((end for _, _, end in boxes(file, 0, size)), default=size) - size
-    if names & {b"moov", b"moof"}:
+        ends = {name: end for name, _, end in boxes(file, 0, size)}
+    if ends.get(b"moov", size + 1) <= size:
         return None
+    lacks = max(ends.values(), default=size) - size
     cut = f"it lacks at least {lacks} bytes; " if lacks > 0 else ""
     return (
-        f"is MP4 without its index (moov), which is written last: the recording or copy broke off; {cut}"
+        f"is MP4 without its whole index (moov), which is written last: the recording or copy broke off; {cut}"
         "copy it again, or rebuild the index, for example with untrunc"
     )
 
 
 def _wav(path: Path, head: bytes) -> str | None:
-    if not re.match(rb"(?:RIFF|RIFX|RF64).{4}WAVE", head, re.DOTALL):
+    if len(head) == HEAD or not re.match(rb"RIF[FX].{4}WAVE", head, re.DOTALL):
         return None
-    found = dict(reversed(list(chunks(head))))
-    fmt = found.get(b"fmt ", b"")
-    if len(fmt) < 16:
-        return "is WAV that breaks off within its header: copy it again"
-    tag = struct.unpack_from("<H" if head[:4] != b"RIFX" else ">H", fmt)[0]
-    if tag == 0xFFFE and len(fmt) >= 26:
-        tag = struct.unpack_from("<H", fmt, 24)[0]
-    if tag in (0x0001, 0x0003, 0x0006, 0x0007):
-        return None if b"data" in found else "is WAV without a data chunk, the samples: copy it again"
-    coding = _WAV_CODINGS.get(tag, "an unknown coding")
-    return (
-        f"is WAV with {coding} in it (format tag 0x{tag:04x}), which could not be decoded: convert it where it was made"
-    )
+    held = [name for name, _ in chunks(head)]
+    return None if b"data" in held else "is WAV that breaks off before its samples (no data chunk): copy it again"
 
 
 def _ogg(path: Path, head: bytes) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -21,8 +22,43 @@ _SLACK = 64  # bytes; some writers count their header in, or a padding byte that
 _MP4_FOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
 _MOV = re.compile(rb".{4}(?:ftyp|moov|mdat|moof|wide|free|skip|pnot|styp)", re.DOTALL)
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+
+_WAV_CODINGS = {  # format tags of those that libsndfile or FFmpeg may lack
+    0x0002: "Microsoft ADPCM",
+    0x0011: "IMA ADPCM",
+    0x0014: "G.723 ADPCM",
+    0x0020: "Yamaha ADPCM",
+    0x0022: "DSP Group TrueSpeech",
+    0x0031: "GSM 6.10",
+    0x0040: "G.721 ADPCM",
+    0x0042: "G.723.1",
+    0x0045: "G.726 ADPCM",
+    0x0050: "MPEG layer 1 or 2",
+    0x0055: "MPEG layer 3",
+    0x0064: "G.726 ADPCM",
+    0x0065: "G.722",
+    0x0069: "Xbox ADPCM",
+    0x0083: "G.729",
+    0x00FF: "AAC",
+    0x0130: "Sipro ACELP",
+    0x0160: "Windows Media Audio 1",
+    0x0161: "Windows Media Audio 2",
+    0x0162: "Windows Media Audio Professional",
+    0x0163: "Windows Media Audio Lossless",
+    0x0200: "Creative ADPCM",
+    0x0270: "ATRAC3",
+    0x028F: "G.722",
+    0x1610: "AAC",
+    0x1600: "AAC",
+    0x1602: "AAC",
+    0x2000: "AC-3",
+    0x2001: "DTS",
+    0xF1AC: "FLAC",
+}
+_SAMPLES = {0x0001, 0x0003, 0x0006, 0x0007}  # integers, floats, A-law, µ-law
 
 # How a file begins, and what it then is: of those that libsndfile cannot read, or not in every coding.
 _SOUND = [
@@ -71,14 +107,17 @@ def sound_kind(path: str | os.PathLike) -> str | None:
         head = file.read(HEAD)
     if head.startswith(b"ID3") and len(head) > 10:
         head = head[10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)) :]
-    return next((name for pattern, name in _SOUND if pattern.match(head)), None)
+    kind = next((name for pattern, name in _SOUND if pattern.match(head)), None)
+    return f"WAV{_wav_coding(head)}" if kind == "WAV" else kind
 
 
-def missing_bytes(path: str | os.PathLike) -> int:
-    """How many bytes a file lacks of what its container states; 0 where it is whole, or its container states nothing."""
+def shortfall(path: str | os.PathLike) -> str | None:
+    """What a file lacks of what its container states, "it lacks 5 bytes that it states"; None: nothing that shows."""
     size = Path(path).stat().st_size
     with open(path, "rb") as file:
         head = file.read(HEAD)
+        if head.startswith(b"OggS"):
+            return _ogg_end(file, size)
         if _MOV.match(head):
             stated = max((end for _, _, end in boxes(file, 0, size)), default=0)
         elif head.startswith(_EBML):
@@ -89,17 +128,17 @@ def missing_bytes(path: str | os.PathLike) -> int:
         elif head[:4] in (b"RIFF", b"RIFX", b"FORM") and len(head) >= 8:
             number = struct.unpack("<I" if head[:4] == b"RIFF" else ">I", head[4:8])[0]
             stated = 0 if number in _STREAMED else number + 8 - _SLACK
-        elif head.startswith(b"OggS"):
-            stated = size + _ogg_lacks(file, size)
+        elif head.startswith(_W64) and len(head) >= 24:
+            stated = struct.unpack_from("<Q", head, 16)[0] - _SLACK
         elif head.startswith(b"wvpk"):
             stated = _wavpack_end(file, size)
         else:
             stated = 0
-    return max(0, stated - size)
+    return f"it lacks {stated - size} bytes that it states" if stated > size else None
 
 
 def boxes(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """(name, start of its content, end) of each box of an MP4 or QuickTime file between two places, as they state it."""
+    """(name, start of the content, end) of each box of an MP4 or QuickTime file between two places, as it states."""
     while start + 8 <= stop:
         file.seek(start)
         length, name = struct.unpack(">I4s", file.read(8))
@@ -145,6 +184,20 @@ def tag_bytes(path: str | os.PathLike) -> int:
     return tags if tags < size else 0
 
 
+def _wav_coding(head: bytes) -> str:
+    """E.g. " with GSM 6.10 in it (format tag 0x0031)", or nothing where it is plain samples."""
+    fmt = next((content for name, content in chunks(head) if name == b"fmt "), b"")
+    if len(fmt) < 16:
+        return ""
+    order = ">H" if head.startswith(b"RIFX") else "<H"
+    tag = struct.unpack_from(order, fmt)[0]
+    if tag == 0xFFFE and len(fmt) >= 26:  # extensible
+        tag = struct.unpack_from(order, fmt, 24)[0]
+    return (
+        "" if tag in _SAMPLES else f" with {_WAV_CODINGS.get(tag, 'an unknown coding')} in it (format tag 0x{tag:04x})"
+    )
+
+
 def _matroska_end(head: bytes) -> int:
     """Where the segment ends; 0 if its writer did not know."""
     place = head.find(_SEGMENT)
@@ -169,12 +222,23 @@ def _wavpack_end(file: BinaryIO, size: int) -> int:
     return place
 
 
-def _ogg_lacks(file: BinaryIO, size: int) -> int:
-    """Bytes that the last page lacks; 1 if it is whole and not marked as the last."""
+def _ogg_end(file: BinaryIO, size: int) -> str | None:
     file.seek(max(0, size - HEAD))  # a page is at most 65,307 bytes
     tail = file.read()
     page = tail[max(0, tail.rfind(b"OggS")) :]
-    if len(page) < 27 or len(page) < 27 + page[26]:
-        return 27
-    lacks = 27 + page[26] + sum(page[27 : 27 + page[26]]) - len(page)
-    return max(lacks, 0 if page[5] & 4 else 1)
+    length = 27 + page[26] + sum(page[27 : 27 + page[26]]) if len(page) > 26 else 27
+    if len(page) < length:
+        return "its last page is cut off"
+    page, checksum = bytearray(page[:length]), page[22:26]
+    page[22:26] = bytes(4)
+    if _ogg_checksum(page) != int.from_bytes(checksum, "little"):
+        return "its last page is damaged"
+    return None if page[5] & 4 else "it has no page that is marked as the last"
+
+
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """zlib's polynomial, but the highest bit first, from 0, and not inverted."""
+    return int(f"{zlib.crc32(bytes(page).translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)

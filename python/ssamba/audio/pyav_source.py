@@ -1,14 +1,14 @@
 """Sound that libsndfile cannot decode, by FFmpeg through PyAV: m4a, mp4, aac, amr, wma, webm, mkv, ac3, ape, wv, ...
 
 PyAV is optional (`pip install "ssamba[formats]"`) and imported when the first such file is opened. Of the packages that
-decode more than libsndfile it reads the most and needs nothing beside it: its wheels, for Linux, macOS and Windows, hold
-FFmpeg, and fit every torch. torchcodec's wheels hold no FFmpeg, which has to be installed beside them, and each fits one
-release of torch; miniaudio reads wav, flac, mp3 and Ogg Vorbis, as libsndfile does.
+decode more than libsndfile it reads the most and needs nothing beside it: its wheels, for Linux, macOS and Windows,
+hold FFmpeg, and fit every torch. torchcodec's wheels hold no FFmpeg, which has to be installed beside them, and each
+fits one release of torch; miniaudio reads wav, flac, mp3 and Ogg Vorbis, as libsndfile does.
 
 What FFmpeg decodes is what is read: encoder delay and padding are left away where it leaves them away. No container is
-trusted with its length. A file is decoded once when it is opened: that counts its samples and finds damage, which FFmpeg
-conceals where it can, and costs as much as reading it. Sound of up to `_KEPT` bytes is kept from that pass; of longer
-sound only the count and a place a second are, which the next opening in this process has too.
+trusted with its length. A file is decoded once when it is opened, which costs as much as reading it: that counts its
+samples and finds damage, which FFmpeg conceals where it can. Sound of up to `_KEPT` bytes is kept from that pass; of
+longer sound only the count and a place a second are, and the next opening in this process has them too.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from pathlib import Path
 
 import numpy as np
 
-from .causes import not_sound
-from .containers import missing_bytes, sound_kind
+from .causes import encrypted, not_sound, unreadable
+from .containers import shortfall, sound_kind
 from .errors import AudioError
-from .pyav_track import Place, Places, Track, UndecodableError, samples_of
+from .pyav_track import Places, Track, UndecodableError, layout, samples_of
 
 _KEPT = 1 << 24  # bytes of float32: 43 s of 48 kHz stereo, 4 minutes of 16 kHz mono
 _PLACES_APART = 1.0  # seconds
 _RUN_IN = 2.0  # seconds decoded and dropped after a seek: Opus, AMR and G.722 lean on what came before
 _SURVEYS_KEPT = 4096
-_STATING_LENGTH = {"mov", "matroska", "asf", "caf", "wv", "tta", "ape", "flv", "avi", "rm", "dsf", "mpc8", "tak"}
+_LENGTH_IN_HEADER = {"mov", "matroska", "caf", "wv", "tta", "ape", "flv", "avi", "rm", "dsf", "mpc8", "tak"}
+_GAP = 0.02  # seconds; below, time stamps are rounded, or jitter
+_SILENT_PACKETS = 4  # at the end, that mean no damage
 _LENGTH_SLACK = 0.01  # seconds; beside one packet and a half, what stated lengths are rounded by
 
 
@@ -40,18 +42,22 @@ def open_pyav(path: str | os.PathLike) -> PyAVSource:
         AudioError: no sound, damaged, cut off, encrypted, rate or channels change on the way, or PyAV is not installed.
     """
     path = Path(path)
-    if reason := not_sound(path):
+    if reason := not_sound(path) or encrypted(path):
         raise AudioError(path, reason)
     try:
         import av  # noqa: F401
     except ImportError as error:
-        kind = sound_kind(path) or "nothing known by its first bytes"
-        raise AudioError(
-            path,
-            f"is {kind}, which libsndfile cannot read; PyAV may: "
-            f'pip install "ssamba[formats]", or convert it: ffmpeg -i {path.name} {path.stem}.flac',
-        ) from error
+        raise AudioError(path, unreadable(path) or _without_pyav(path)) from error
     return PyAVSource(path)
+
+
+def _without_pyav(path: Path) -> str:
+    kind = sound_kind(path)
+    found = f"is {kind}, which libsndfile cannot read" if kind else "begins as nothing that libsndfile can read"
+    return (
+        f'{found}; PyAV {"reads it" if kind else "may"}: pip install "ssamba[formats]", '
+        f"or convert it: ffmpeg -i {path.name} {path.stem}.flac"
+    )
 
 
 class PyAVSource:
@@ -78,8 +84,7 @@ class PyAVSource:
 
     def read(self, frames: int) -> np.ndarray:
         """The next samples, (n, channels) float32; n < `frames` only at the end."""
-        frames = max(0, min(frames, self.frames - self._position))
-        stop = self._position + frames
+        stop = min(self._position + max(0, frames), self.frames)
         if self._kept is not None:
             samples = self._kept[self._position : stop].copy()
         else:
@@ -127,7 +132,7 @@ class PyAVSource:
                 frames = self._track.decode(packet)
             except UndecodableError as error:
                 if self._decoded:
-                    raise AudioError(self._path, f"cannot be decoded at sample {self._decoded} ({error})") from error
+                    raise AudioError(self._path, f"cannot be decoded any more after {self._decoded} samples") from error
                 continue  # before the first sample: the survey has noted it
             yield from map(samples_of, frames)
 
@@ -184,6 +189,9 @@ class _Surveyor:
         self._kept_bytes = 0
         self._longest = 0  # samples of a packet
         self._refused = 0  # packets before the first sample
+        self._silent = 0  # packets behind the last sample, which gave none
+        self._last = None  # packet with anything in it
+        self._lack = shortfall(track.path)
         self._lag: float | None = None  # seconds that the time stamps are ahead of the samples
         self._gaps: list[tuple[float, float]] = []  # (where, how long), seconds
 
@@ -194,7 +202,7 @@ class _Surveyor:
                 frames = self._track.decode(packet)
             except UndecodableError as error:
                 if self._frames:
-                    raise AudioError(self._path, f"is damaged or cut off: {self._decoded_part()} ({error})") from error
+                    raise self._damage() from error
                 self._refused += 1
                 continue
             for frame in frames:
@@ -202,6 +210,8 @@ class _Surveyor:
             if self._frames > before and packet.size and packet.pts is not None and before >= self._next_place:
                 self._places.add(before, packet)
                 self._next_place = before + round(_PLACES_APART * self._rate)
+            self._silent = 0 if self._frames > before else self._silent + 1
+            self._last = packet if packet.size else self._last
             self._longest = max(self._longest, self._frames - before)
         self._check_the_end()
         survey = Survey(self._frames, self._rate, self._channels, self._track.format, self._notes(), self._places)
@@ -214,8 +224,8 @@ class _Surveyor:
         elif (rate, channels) != (self._rate, self._channels):
             raise AudioError(
                 self._path,
-                f"changes from {self._rate} Hz and {self._channels} channels to {rate} Hz and {channels} channels after "
-                f"{self._frames / self._rate:g} s: a file is read at one rate; split it, or convert it: "
+                f"changes from {layout(self._rate, self._channels)} to {layout(rate, channels)} after "
+                f"{self._frames / self._rate:.2f} s, and a file is read at one rate: split it, or convert it, "
                 f"ffmpeg -i {self._path.name} -ar {self._rate} -ac {self._channels} {self._path.stem}.flac",
             )
         self._watch_the_clock(frame)
@@ -232,47 +242,40 @@ class _Surveyor:
         if frame.pts is None:
             return
         lag, self._lag = self._lag, self._track.seconds(frame.pts) - self._frames / self._rate
-        if lag is not None and (gap := self._lag - lag) > max(0.01, 0.75 * frame.samples / self._rate):
+        if lag is not None and (gap := self._lag - lag) > _GAP:
             self._gaps.append((self._frames / self._rate, gap))
 
     def _check_the_end(self) -> None:
-        fault = f" ({self._track.fault})" if self._track.fault else ""
         if not self._frames:
-            raise AudioError(self._path, f"holds no sound that its decoder ({self._track.format}) takes{fault}")
-        stated, missing = self._stated(), missing_bytes(self._path)
-        short = stated is not None and self._frames / self._rate < stated - _LENGTH_SLACK - (
-            0 if missing else 1.5 * self._longest / self._rate
-        )
-        if short:
-            raise AudioError(self._path, f"is damaged or cut off: {self._decoded_part()}")
-        if stated is None and (missing or fault):
-            lacks = f"it lacks {missing} bytes of what it states, and " if missing else ""
-            raise AudioError(self._path, f"is damaged or cut off: {lacks}{self._decoded_part()}{fault}")
+            raise AudioError(self._path, f"holds no sound that FFmpeg's decoder takes ({self._track.format})")
+        stated = self._stated()
+        slack = _LENGTH_SLACK + (0.0 if self._lack else 1.5 * self._longest / self._rate)
+        whole = stated is None or self._frames / self._rate >= stated - slack
+        if self._track.container not in _LENGTH_IN_HEADER:
+            whole &= not (self._lack or self._track.fault or self._track.ends_in_a_frame(self._last))
+        if not whole or self._silent > _SILENT_PACKETS:
+            raise self._damage()
 
     def _stated(self) -> float | None:
-        return self._track.stated_seconds if self._track.container in _STATING_LENGTH else None
+        return self._track.stated_seconds if self._track.container in _LENGTH_IN_HEADER | {"ogg"} else None
 
-    def _decoded_part(self) -> str:
+    def _damage(self) -> AudioError:
+        lack = f"{self._lack}, and " if self._lack else ""
         stated = self._stated()
         of = f" of the stated {stated:.2f} s" if stated else ""
-        return f"only the first {self._frames / self._rate:.2f} s{of} can be decoded"
+        part = f"only the first {self._frames / self._rate:.2f} s{of} can be decoded"
+        return AudioError(self._path, f"is damaged or cut off: {lack}{part}")
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
         if others := self._track.others:
-            notes.append(
-                f"has {len(others) + 1} tracks of sound; {self._track.description} is read, not {_listed(others)}"
-            )
+            read = self._track.description
+            notes.append(f"has {len(others) + 1} tracks of sound: {read} is read, not {' or '.join(others)}")
         if self._refused:
-            notes.append(f"its first {self._refused} packets cannot be decoded: the sound begins behind them")
+            notes.append(f"its first packets, {self._refused}, cannot be decoded: the sound begins behind them")
         if self._gaps:
-            total = sum(gap for _, gap in self._gaps)
-            notes.append(
-                f"its time stamps leave out {total:.2f} s in {len(self._gaps)} places, first after "
-                f"{self._gaps[0][0]:.2f} s: what is there is read without a pause"
-            )
+            total, first = sum(gap for _, gap in self._gaps), self._gaps[0][0]
+            notes.append(f"its time stamps leave out {total:.2f} s, first after {first:.2f} s: read without a pause")
+        if self._lack:
+            notes.append(f"its end is missing ({self._lack}), none of its sound")
         return tuple(notes)
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

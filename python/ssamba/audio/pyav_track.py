@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from array import array
 from bisect import bisect_right
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .causes import HEADERLESS, cause
-from .containers import sound_kind, tag_bytes
+from .causes import HEADERLESS, cause, unreadable
+from .containers import tag_bytes
 from .errors import AudioError
 
 # FFmpeg's sample formats: numpy's type, full scale, zero. 24 bits come as 32.
@@ -82,6 +83,8 @@ class Track:
             raise
         self._stream.codec_context.options = _DECODING
         self._stream.codec_context.thread_count = 1
+        if self.format == "CAF/ALAC":  # its last packet is of the right length, and FFmpeg would shorten it once more
+            self._stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
 
     @property
     def container(self) -> str:
@@ -104,16 +107,15 @@ class Track:
 
     @property
     def stated_seconds(self) -> float | None:
-        """The length that the container states of the track, or, for one that holds nothing else, of the whole."""
+        """The length that the container states of the track, or, if it holds nothing else, of the whole."""
         if self._stream.duration is not None:
             return float(self._stream.duration * self._stream.time_base)
-        if written := self._stream.metadata.get("DURATION"):  # Matroska's, "00:00:03.008000000"
+        whole = None if self._container.duration is None else self._container.duration / 1e6
+        if whole and (written := self._stream.metadata.get("DURATION")):  # Matroska's, "00:00:03.008000000"
             with suppress(ValueError):
                 hours, minutes, seconds = written.split(":")
-                return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-        if len(self._container.streams) == 1 and self._container.duration is not None:
-            return self._container.duration / 1e6
-        return None
+                return min(whole, 3600 * int(hours) + 60 * int(minutes) + float(seconds))
+        return whole if len(self._container.streams) == 1 else None
 
     def seconds(self, pts: int) -> float:
         return float(pts * self._stream.time_base)
@@ -135,17 +137,24 @@ class Track:
         """The frames of a packet.
 
         Raises:
-            UndecodableError: the decoder takes it for damaged.
+            UndecodableError: the decoder refuses it, or conceals a part of it.
         """
         try:
             frames = packet.decode()
         except EOFError:
             return []  # emptied before
         except self._errors as error:
-            raise UndecodableError(str(getattr(error, "strerror", None) or error)) from error
+            raise UndecodableError from error
         if any(frame.is_corrupt for frame in frames):
-            raise UndecodableError("a frame is concealed, not decoded")
+            raise UndecodableError
         return frames
+
+    def ends_in_a_frame(self, last) -> bool:
+        """Whether a part of a frame follows the last packet: FFmpeg drops it without a word."""
+        if self.container != "aac" or last.pos is None:
+            return False
+        self._file.seek(last.pos + last.size)
+        return bool(re.match(rb"\xff[\xf0\xf1\xf8\xf9]", self._file.read(2)))
 
     def packets_from(self, start: Place, target: Place) -> Iterator | None:
         """The packets from `target` on, the decoder warmed up by those from `start` on; None if no seek gets there."""
@@ -173,12 +182,8 @@ class Track:
         try:
             container = av.open(self._file, options=_OPENING, metadata_errors="replace")
         except (*self._errors, ValueError) as error:
-            reason = str(getattr(error, "strerror", None) or error)
-            kind = sound_kind(self.path)
-            found = (
-                f"begins as {kind} and cannot be decoded" if kind else "is no sound that libsndfile or FFmpeg can read"
-            )
-            raise AudioError(self.path, cause(self.path) or f"{found} ({reason}): damaged, or cut off") from error
+            reason = cause(self.path) or "is no sound that libsndfile or FFmpeg knows"
+            raise AudioError(self.path, reason) from error
         if container.format.name in _HEADERLESS:
             container.close()
             raise AudioError(
@@ -192,10 +197,10 @@ class Track:
         if not tracks:
             held = sorted({stream.type for stream in self._container.streams} - {"unknown"})
             held = f"only {' and '.join(held)}" if held else "nothing that FFmpeg knows"
-            raise AudioError(self.path, cause(self.path) or f"has no track of sound, {held}")
+            raise AudioError(self.path, unreadable(self.path) or f"has no track of sound, {held}")
         readable = [track for track in tracks if track.codec_context is not None]
         if not readable:
-            raise AudioError(self.path, cause(self.path) or "is in a coding that FFmpeg has no decoder for")
+            raise AudioError(self.path, "is in a coding that FFmpeg has no decoder for")
         return next((track for track in readable if "default" in str(track.disposition)), readable[0])
 
 
@@ -216,7 +221,10 @@ class _File(io.FileIO):
         return super().read(left if size < 0 else min(size, left))
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return super().seek(self._end + offset) if whence == 2 else super().seek(offset, whence)
+        try:
+            return super().seek(self._end + offset) if whence == 2 else super().seek(offset, whence)
+        except OSError as error:  # before the beginning, where a damaged file points to; PyAV would print a traceback
+            return -error.errno
 
 
 def samples_of(frame) -> np.ndarray:
@@ -234,10 +242,14 @@ def samples_of(frame) -> np.ndarray:
     return samples
 
 
+def layout(rate: int, channels: int) -> str:
+    return f"{rate} Hz {('mono', 'stereo')[channels - 1] if channels in (1, 2) else f'with {channels} channels'}"
+
+
 def _described(stream) -> str:
     context = stream.codec_context
     coding = (
-        f"{context.codec.canonical_name}, {context.sample_rate} Hz, {context.channels} channels" if context else "?"
+        f"{context.codec.canonical_name}, {layout(context.sample_rate, context.channels)}" if context else "unknown"
     )
     title = stream.metadata.get("title") or stream.metadata.get("language")
     return f"track {stream.index} ({coding}{f', {title}' if title else ''})"
