@@ -10,10 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
+import pytest
 
 from signals import sweep
+
+av = pytest.importorskip("av", reason="needs PyAV: pip install '.[formats]'")
 
 
 class Format(NamedTuple):
@@ -73,8 +75,8 @@ FORMATS = (
 
 
 def write(path: Path, kind: Format, samples: np.ndarray | None = None, **muxing: str) -> np.ndarray:
-    """Write samples (channels, n), 2 s of a sweep if none are given, and return them."""
-    samples = sweep(2.0, kind.rate)[None] if samples is None else samples
+    """Write samples (channels, n), 1.5 s of a sweep if none are given, and return them."""
+    samples = sweep(1.5, kind.rate)[None] if samples is None else samples
     with av.open(str(path), "w", format=kind.container, options=muxing) as file:
         encode(file, add_track(file, kind.coding, kind.rate, len(samples)), samples)
     return samples

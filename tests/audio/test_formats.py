@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import av
 import pytest
 import soundfile
-from foreign_sound import FORMATS
+from foreign_sound import FORMATS, av
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
 NATIVE, FOREIGN = PAGE.split("## FFmpeg, through PyAV")

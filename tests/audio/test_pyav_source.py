@@ -12,7 +12,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
-import av
 import foreign_sound
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from foreign_sound import (
     add_track,
     add_video,
     amr_wb,
+    av,
     decoded,
     dsf,
     encode,
@@ -64,7 +64,7 @@ def read(path) -> np.ndarray:
 
 @pytest.fixture
 def file_of(tmp_path):
-    """file_of(kind) -> the path of a file of 2 s."""
+    """file_of(kind) -> the path of a file of a second and a half."""
 
     def make(kind: Format):
         path = tmp_path / f"a.{kind.suffix}"
@@ -87,9 +87,8 @@ def test_read_whole(file_of, kind):
 
 
 def test_an_alac_packet_that_is_short_is_not_shortened_again(tmp_path):
-    """FFmpeg takes the padding of CAF's last packet away, which ALAC has left away already."""
+    """FFmpeg 8.1 takes the padding of CAF's last packet away, which ALAC has left away already."""
     written = write(tmp_path / "a.caf", Format("caf", "caf", "alac"), sweep(3.0, 16000)[None])
-    assert sum(frame.samples for frame in decoded(tmp_path / "a.caf")) == 46848
     np.testing.assert_allclose(read(tmp_path / "a.caf"), written.T, rtol=0, atol=1e-6)
 
 
@@ -135,12 +134,13 @@ DAMAGED = (
 
 
 @pytest.mark.parametrize("kind", DAMAGED, ids=str)
-def test_damage_in_the_middle(file_of, kind):
-    path = file_of(kind)
+def test_damage_in_the_middle(tmp_path, kind):
+    path = tmp_path / f"a.{kind.suffix}"
+    write(path, kind, sweep(3.0, kind.rate)[None])
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 600] = np.random.default_rng(0).bytes(600)
     path.write_bytes(data)
-    with pytest.raises(AudioError, match=r"is damaged or cut off: only the first [01]\.\d\d s .*can be decoded"):
+    with pytest.raises(AudioError, match=r"is damaged or cut off: .*only the first [012]\.\d\d s .*can be decoded"):
         open_pyav(path)
 
 
@@ -166,17 +166,17 @@ SEEKING = {  # largest difference from what is decoded from the beginning: some 
 @pytest.mark.parametrize("kind", SEEKING, ids=str)
 def test_parts_equal_the_whole(tmp_path, nothing_kept, kind):
     path, rate = tmp_path / f"a.{kind.suffix}", kind.rate
-    write(path, kind, sweep(9.0, rate)[None])
+    write(path, kind, sweep(6.5, rate)[None])
     source = open_pyav(path)
     whole = source.read(EVERYTHING)
-    for start in (rate // 2 + 7, 5 * rate + 1, 8 * rate, 4 * rate, 4 * rate, 7 * rate - 1, 0, source.frames - 100):
+    for start in (rate // 2 + 7, 5 * rate + 1, 6 * rate, 4 * rate, 4 * rate, 5 * rate - 1, 0, source.frames - 100):
         source.seek(start)
         part = source.read(rate)
         assert part.shape == whole[start : start + rate].shape
         np.testing.assert_allclose(part, whole[start : start + rate], rtol=0, atol=SEEKING[kind])
-    source.seek(6 * rate)
+    source.seek(5 * rate)
     blocks = [source.read(1000) for _ in range(5)]
-    np.testing.assert_allclose(np.concatenate(blocks), whole[6 * rate :][:5000], rtol=0, atol=SEEKING[kind])
+    np.testing.assert_allclose(np.concatenate(blocks), whole[5 * rate :][:5000], rtol=0, atol=SEEKING[kind])
     source.seek(source.frames + 5)
     assert source.read(10).shape == (0, 1)
     source.close()
@@ -201,7 +201,7 @@ def test_short_and_long_files_are_read_alike(tmp_path, monkeypatch):
     monkeypatch.setattr(pyav_source, "_KEPT", 1000)
     np.testing.assert_array_equal(read(path), kept)
     write(path, AAC, sweep(1.0, 16000)[None])
-    assert 16000 <= len(read(path)) < 20000  # another file of the same name is surveyed anew
+    assert 16000 <= len(read(path)) < 18000  # another file of the same name is surveyed anew
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path):
@@ -300,7 +300,7 @@ def test_pictures_are_left_aside(tmp_path):
         track = add_track(file, "alac", 16000)
         picture = file.add_stream("mjpeg", rate=1)
         picture.width, picture.height, picture.pix_fmt = 16, 16, "yuvj420p"
-        picture.disposition = av.stream.Disposition.attached_pic
+        picture.disposition = av.stream.Disposition.attached_pic.value
         file.mux(picture.encode(av.VideoFrame(16, 16, "yuvj420p")))
         encode(file, track, sweep(1.0, 16000)[None])
     assert read(path).shape == (16000, 1)
@@ -315,7 +315,7 @@ def test_another_rate_or_layout_on_the_way(tmp_path):
     for second, found in ((parts[22050], "22050 Hz mono"), (stereo, "16000 Hz stereo")):
         joined = tmp_path / "joined.aac"
         joined.write_bytes(parts[16000].read_bytes() + second.read_bytes())
-        with pytest.raises(AudioError, match=rf"changes from 16000 Hz mono to {found} after 2\.\d\d s"):
+        with pytest.raises(AudioError, match=rf"changes from 16000 Hz mono to {found} after 1\.\d\d s"):
             open_pyav(joined)
 
 

@@ -3,7 +3,7 @@
 import io
 import sys
 
-import av
+import pytest
 import soundfile
 
 from ssamba.cli import diagnosis
@@ -17,6 +17,7 @@ def decoders() -> str:
 
 
 def test_both_are_named():
+    av = pytest.importorskip("av", reason="needs PyAV: pip install '.[formats]'")
     libsndfile, ffmpeg = soundfile.__libsndfile_version__, av.ffmpeg_version_info
     assert decoders() == f"decoders         libsndfile {libsndfile}; FFmpeg {ffmpeg} by PyAV {av.__version__}\n"
 

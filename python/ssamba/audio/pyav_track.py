@@ -180,7 +180,7 @@ class Track:
 
     def _opened(self, av):
         try:
-            container = av.open(self._file, options=_OPENING, metadata_errors="replace")
+            container = av.open(self._file, container_options=_OPENING, metadata_errors="replace")
         except (*self._errors, ValueError) as error:
             reason = cause(self.path) or "is no sound that libsndfile or FFmpeg knows"
             raise AudioError(self.path, reason) from error
