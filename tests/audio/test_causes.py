@@ -158,7 +158,7 @@ def test_nothing_known(tmp_path):
     assert cause(tmp_path / "a.wav") is None
 
 
-@pytest.mark.parametrize("name", ["wav", "flac", "ogg", "mp3", "aiff", "w64", "caf", "au", "rf64", "voc"])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "w64", "caf", "au", "rf64", "voc"])
 def test_sound_is_not_taken_for_anything_else(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, sweep(0.1, 16000), 16000)
