@@ -1,0 +1,101 @@
+"""Where decoded samples come from: one protocol for every decoder, and the choice of the decoder for a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Protocol
+
+import numpy as np
+
+from .errors import AudioError
+
+LOWEST_RATE, HIGHEST_RATE = 100, 10_000_000  # Hz; hydrophones for whales begin at about 200
+
+
+class Source(Protocol):
+    """The decoded samples of one file; a decoder that gives fewer than `frames` raises AudioError.
+
+    Attributes:
+        sample_rate: in Hz.
+        channels: of every block that is read.
+        frames: samples of each channel, exactly those that reading gives.
+        format: short name of the format.
+        notes: what is odd about a file that is read all the same.
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    notes: list[str]
+
+    def seek(self, frame: int) -> None:
+        """Go to a sample, 0 .. frames."""
+
+    def read(self, frames: int) -> np.ndarray:
+        """The next (n, channels) samples, float32; n is less than `frames` only at the end."""
+
+    def close(self) -> None:
+        """Give back the file."""
+
+
+def open_source(path: str | os.PathLike) -> Source:
+    """Open an audio file with the decoder that its content asks for; its name does not matter.
+
+    Raises:
+        AudioError: the file is missing, no regular file, empty, not audio, visibly damaged, or holds no samples.
+    """
+    _require_file(path)
+    from .sndfile_source import open_sndfile
+
+    source = open_sndfile(path) or _open_foreign(path)
+    fault = "contains no samples" if source.frames == 0 else None
+    if not LOWEST_RATE <= source.sample_rate <= HIGHEST_RATE:
+        fault = (
+            f"states a rate of {source.sample_rate} Hz; sound has {LOWEST_RATE} to {HIGHEST_RATE} Hz: "
+            "its header is damaged, write it anew with the true rate"
+        )
+    if fault:
+        source.close()
+        raise AudioError(path, fault)
+    return source
+
+
+def _open_foreign(path: str | os.PathLike) -> Source:
+    """A file that libsndfile does not read, or AudioError with what it is."""
+    try:
+        from .causes import cause
+        from .pyav_source import open_pyav
+    except ModuleNotFoundError:
+        raise AudioError(path, "is not audio that libsndfile can read") from None
+
+    try:
+        return open_pyav(path)
+    except AudioError as error:
+        if reason := cause(path):
+            raise AudioError(path, reason) from error
+        raise
+
+
+def _require_file(path: str | os.PathLike) -> None:
+    try:
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise AudioError(path, "is a directory, not an audio file")
+        if not stat.S_ISREG(found.st_mode):
+            raise AudioError(path, "is a pipe or a device; only files can be read: write its content into one")
+        if found.st_size == 0:
+            raise AudioError(path, "is empty (0 bytes)")
+        with open(path, "rb") as file:
+            file.read(1)  # what Python says of a file that cannot be read names the reason
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise AudioError(path, f"is a link to {os.readlink(path)}, which does not exist") from None
+        raise AudioError(path, "does not exist") from None
+    except OSError as error:
+        raise AudioError(path, f"cannot be opened: {error.strerror}") from error
+    except AudioError:
+        raise
+    except ValueError as error:  # a NUL in the name
+        raise AudioError(path, f"cannot be opened: its name has an {error}") from error
