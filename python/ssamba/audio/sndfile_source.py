@@ -28,16 +28,18 @@ _BLOCK = 1 << 16  # samples at once where they are only counted
 _STEP = 1 << 10  # samples at once where the place of damage is looked for
 _UNKNOWN_LENGTH = 1 << 62  # of a streamed FLAC libsndfile says 2^63 - 1 samples
 _PLACEHOLDER = 0x7FFF0000  # a size from here on, in a smaller file, is what a program writes that cannot go back
-_HEADER_SLACK = 64  # bytes; some writers count their header in
+_HEADER_SLACK = 64  # bytes of plain samples; some writers count their header in
+_PLAIN = ("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 
 # What libsndfile logs of a header that states another length than the file holds: (stated, held), in any unit.
 _STATED_AND_HELD = (
-    re.compile(r"^\s*(?:SSND|BODY|Data Size)\s*:\s*(?P<stated>\d+) \(should be (?P<held>\d+)\)", re.MULTILINE),
+    re.compile(r"^\s*(?:SSND|BODY|data|Data Size)\s*:\s*(?P<stated>\d+) \(should be (?P<held>\d+)\)", re.MULTILINE),
     re.compile(r"^riff\s*:\s*(?P<stated>\d+) \(should be (?P<held>\d+)\)", re.MULTILINE),  # W64
     re.compile(r"Calculated frame count (?P<held>\d+) does not match value from 'ds64' chunk of (?P<stated>\d+)"),
     re.compile(r"File seems to be truncated\. (?P<held>\d+) <--> (?P<stated>\d+)"),  # MAT4
     re.compile(r"Data length (?P<stated>\d+) should be (?P<held>\d+)"),  # WVE
 )
+_OTHER_LENGTH = re.compile("truncated|multi-segment|Odd psf->datalength")
 # The number of samples that a header states, where libsndfile reads to the end of the file whatever it says.
 _STATED_FRAMES = {
     "AVR": re.compile(r"^\s*Frames\s*:\s*(\d+)", re.MULTILINE),
@@ -45,6 +47,7 @@ _STATED_FRAMES = {
     "SVX": re.compile(r"^\s*OneShotHiSamples\s*:\s*(\d+)", re.MULTILINE),
     "MAT5": re.compile(r"Cols : (\d+)\s+Type : \S+\s+Size : \d+\s+Name : wavedata", re.MULTILINE),
 }
+_SDS_FRAMES = re.compile(r"^Frames\s*:\s*(\d+)", re.MULTILINE)  # as many as the file holds
 _NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
 _MP3_NAMES = {".mp3", ".mp2", ".mp1", ".mpa", ".mpga"}
 _GSM_FRAME = 33  # bytes, the first of which begins with 0xD
@@ -53,7 +56,7 @@ _GSM_FRAME = 33  # bytes, the first of which begins with 0xD
 class _Forward(soundfile.SoundFile):
     """A file that is read on from where it stands.
 
-    Soundfile seeks to where it is after every read, which of mp3 costs the bits that the next frame has in earlier ones.
+    After every read soundfile seeks to where it is, which costs an mp3 the bits of its next frame in earlier ones.
     """
 
     def seekable(self) -> bool:
@@ -79,6 +82,11 @@ class SndfileSource:
         if frames == 0 or self._file.frames >= _UNKNOWN_LENGTH:
             self._seekable = False
             self.frames = self._count()
+
+    @property
+    def coding(self) -> str:
+        """The kind of its samples, such as PCM_16."""
+        return self._file.subtype
 
     @property
     def log(self) -> str:
@@ -260,24 +268,23 @@ class JoinedSource:
         return np.repeat(block.mean(axis=1, dtype=np.float32, keepdims=True), self.channels, axis=1)
 
 
-def open_sndfile(path: str | os.PathLike) -> Source | None:
-    """Open a file by its content; None if it is nothing that libsndfile decodes.
+def open_sndfile(path: str | os.PathLike, raw: BinaryIO) -> Source | None:
+    """Open a file by its content, `raw`; None if it is nothing that libsndfile decodes.
 
     Raises:
         AudioError: it is, and is visibly cut off or damaged.
     """
-    size = os.stat(path).st_size
-    with open(path, "rb") as raw:
+    size = os.fstat(raw.fileno()).st_size
+    head = raw.read(12)
+    if start := mp3_frames.id3v2_size(head):
+        raw.seek(start)
         head = raw.read(12)
-        if start := mp3_frames.id3v2_size(head):
-            raw.seek(start)
-            head = raw.read(12)
-        if head[:4] == b"OggS":
-            return _open_ogg(path, raw, start, size)
-        if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE" and not start:
-            return _open_wav(path, raw, size)
-        if head[:1] == b"\xff" or _suffix(path) in _MP3_NAMES:
-            return _open_mp3(path, raw, start, size) or _open_as_it_is(path)
+    if head[:4] == b"OggS":
+        return _open_ogg(path, raw, start, size)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE" and not start:
+        return _open_wav(path, raw, size)
+    if head[:1] == b"\xff" or _suffix(path) in _MP3_NAMES:
+        return _open_mp3(path, raw, start, size) or _open_as_it_is(path)
     return _open_as_it_is(path)
 
 
@@ -292,7 +299,12 @@ def _open_as_it_is(path: str | os.PathLike) -> SndfileSource | None:
     if guessed or fork or source.format == "MP3":
         source.close()
         return None
-    if note := _length_note(source, path):
+    if source.format == "SDS" and (held := int(_SDS_FRAMES.search(source.log)[1])) < source.frames:
+        stated = source.frames  # up to which libsndfile would give zeros
+        source.close()
+        source = SndfileSource(path, frames=held)
+        source.notes.append(_read_to_the_end(stated / source.sample_rate, held / source.sample_rate))
+    elif note := _length_note(source, path):
         source.notes.append(note)
     return source
 
@@ -303,18 +315,19 @@ def _length_note(source: SndfileSource, path: str | os.PathLike) -> str | None:
     for pattern in _STATED_AND_HELD:
         if found := pattern.search(log):
             stated, held = int(found["stated"]), max(1, int(found["held"]))
-            if held + _HEADER_SLACK < stated < _PLACEHOLDER:
+            slack = _HEADER_SLACK if source.coding.startswith(_PLAIN) else 0
+            if abs(stated - held) > slack and stated < _PLACEHOLDER:
                 return _read_to_the_end(seconds * stated / held, seconds)
             return None
-    if "truncated" in log:
-        return "its header states more than the file holds: read to its end"
+    if _OTHER_LENGTH.search(log):
+        return "its header states another length than the file holds: read to its end"
     stated = None
     if pattern := _STATED_FRAMES.get(source.format):
         stated = int(found[1]) if (found := pattern.search(log)) else None
     elif source.format == "NIST":
         with open(path, "rb") as raw:
             stated = int(found[1]) if (found := _NIST_SAMPLES.search(raw.read(1024))) else None
-    if stated is None or abs(stated - source.frames) <= _HEADER_SLACK:
+    if stated is None or stated == source.frames:
         return None
     return _read_to_the_end(stated / source.sample_rate, seconds)
 
@@ -341,6 +354,9 @@ def _open_one_wav(path: str | os.PathLike, raw: BinaryIO | None, wav: Wav, alone
             source = None
     try:
         source = source or SndfileSource(path, wav.pieces())
+        if wav.frames is not None and wav.frames < source.frames:  # of GSM libsndfile counts a padding byte as a block
+            source.close()
+            source = SndfileSource(path, wav.pieces(), wav.frames)
     except soundfile.SoundFileError:
         return None
     if wav.note:

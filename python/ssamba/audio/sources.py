@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -46,10 +46,11 @@ def open_source(path: str | os.PathLike) -> Source:
     Raises:
         AudioError: the file is missing, no regular file, empty, not audio, visibly damaged, or holds no samples.
     """
-    _require_file(path)
     from .sndfile_source import open_sndfile
 
-    source = open_sndfile(path) or _open_foreign(path)
+    with _open(path) as raw:
+        source = open_sndfile(path, raw)
+    source = source or _open_foreign(path)
     fault = "contains no samples" if source.frames == 0 else None
     if not LOWEST_RATE <= source.sample_rate <= HIGHEST_RATE:
         fault = (
@@ -78,7 +79,8 @@ def _open_foreign(path: str | os.PathLike) -> Source:
         raise
 
 
-def _require_file(path: str | os.PathLike) -> None:
+def _open(path: str | os.PathLike) -> BinaryIO:
+    """The file's bytes; Python knows why a file cannot be opened, libsndfile does not."""
     try:
         found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
@@ -87,8 +89,7 @@ def _require_file(path: str | os.PathLike) -> None:
             raise AudioError(path, "is a pipe or a device; only files can be read: write its content into one")
         if found.st_size == 0:
             raise AudioError(path, "is empty (0 bytes)")
-        with open(path, "rb") as file:
-            file.read(1)  # what Python says of a file that cannot be read names the reason
+        return open(path, "rb")
     except FileNotFoundError:
         if os.path.islink(path):
             raise AudioError(path, f"is a link to {os.readlink(path)}, which does not exist") from None

@@ -10,8 +10,9 @@ from .mp3_frames import id3v2_size
 from .spliced import Piece
 
 PCM, FLOAT, MPEG, MP3, EXTENSIBLE = 1, 3, 0x50, 0x55, 0xFFFE
+_STATE_SAMPLES_OF_A_BLOCK = (2, 0x11, 0x31)  # MS ADPCM, IMA ADPCM, GSM 6.10
 _PLACEHOLDER = 0x7FFF0000  # a size from here on, in a smaller file, is what a program writes that cannot go back
-_HEADER_SLACK = 64  # bytes; some writers count their header in
+_HEADER_SLACK = 64  # bytes of plain samples; some writers count their header in
 _LITTLE_BEHIND = 1 << 16  # bytes behind the stated sound that may be anything; more are sound
 
 
@@ -31,21 +32,24 @@ class Wav:
     @property
     def code(self) -> int:
         """Number of the coding; that of a chunk of the extensible kind is in its GUID."""
-        code = self._number(0)
-        return self._number(24) if code == EXTENSIBLE and len(self.fmt) >= 26 else code
+        return _code(self.fmt, self._order)
 
     @property
     def block(self) -> int:
         """Bytes that can be decoded by themselves: of PCM one sample of every channel."""
-        return max(1, self._number(12))
+        return _number(self.fmt, 12, self._order) or 1
 
     @property
     def frames(self) -> int | None:
         """Samples of each channel, where the bytes tell it."""
-        return (self.stop - self.start) // self.block if self.code in (PCM, FLOAT) else None
+        blocks = (self.stop - self.start) // self.block
+        if self.code in (PCM, FLOAT):
+            return blocks
+        return blocks * _number(self.fmt, 18, self._order) if self.code in _STATE_SAMPLES_OF_A_BLOCK else None
 
-    def _number(self, at: int) -> int:
-        return int.from_bytes(self.fmt[at : at + 2], "big" if self.big_endian else "little")
+    @property
+    def _order(self) -> str:
+        return "big" if self.big_endian else "little"
 
     def pieces(self) -> list[Piece]:
         """A clean WAV with the same samples; RF64 where they are more than 4 GB."""
@@ -95,15 +99,16 @@ def _read_wav(raw: BinaryIO, position: int, size: int) -> Wav | None:
 
 def _of_sound(raw: BinaryIO, big_endian: bool, fmt: bytes, start: int, stated: int, size: int) -> Wav:
     """The WAV whose samples begin at `start`; its end is the stated one if chunks or nothing of weight follow it."""
-    block = max(1, int.from_bytes(fmt[12:14], "big" if big_endian else "little"))
-    held = size - start
+    order = "big" if big_endian else "little"
+    block, held = _number(fmt, 12, order) or 1, size - start
     note, unclear, stop, end = None, 0, start + stated, size
     if stated > held:
         stop = size
-        if stated > held + _HEADER_SLACK and stated < _PLACEHOLDER:
+        slack = _HEADER_SLACK if _code(fmt, order) in (PCM, FLOAT) else 0
+        if held + slack < stated < _PLACEHOLDER:
             note = "more"
     else:
-        end, rest = _after_chunks(raw, stop, size, "big" if big_endian else "little")
+        end, rest = _after_chunks(raw, stop, size, order)
         if rest and (stated == 0 or rest > max(_LITTLE_BEHIND, block)) and end - stop < 2:
             stop, end, note = size, size, "less"
         else:
@@ -150,3 +155,12 @@ def _chunk(raw: BinaryIO, position: int) -> bytes:
 
 def _is_name(name: bytes) -> bool:
     return len(name) == 4 and all(32 <= byte < 127 for byte in name) and name.strip() != b""
+
+
+def _code(fmt: bytes, order: str) -> int:
+    code = _number(fmt, 0, order)
+    return _number(fmt, 24, order) if code == EXTENSIBLE and len(fmt) >= 26 else code
+
+
+def _number(data: bytes, at: int, order: str) -> int:
+    return int.from_bytes(data[at : at + 2], order)
