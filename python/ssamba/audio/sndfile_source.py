@@ -90,8 +90,8 @@ class SndfileSource:
 
     @property
     def log(self) -> str:
-        """What libsndfile says of the header."""
-        return self._file.extra_info
+        """What libsndfile says of the header, behind the name and the size of the file."""
+        return self._file.extra_info.partition("\nLength : ")[2]
 
     def seek(self, frame: int) -> None:
         if frame == self._position:
