@@ -12,7 +12,8 @@ import numpy as np
 import soxr
 
 from .errors import AudioError
-from .sources import Source, open_source
+from .opening import open_source
+from .sources import Source
 
 __all__ = ["AudioError", "AudioFile", "AudioInfo", "new_notes", "probe", "read_audio"]
 

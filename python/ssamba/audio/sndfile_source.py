@@ -459,7 +459,7 @@ def _with_junk(source: Source, junk: Sequence[tuple[int, int]], what: str) -> So
 
 
 def _read_to_the_end(stated: float, held: float) -> str:
-    return f"its header states {stated:.6g} s, the file holds {held:.6g} s: read to its end"
+    return f"its header states {stated:.4g} s, the file holds {held:.4g} s: read to its end"
 
 
 def _holds_gsm(path: str | os.PathLike) -> bool:
