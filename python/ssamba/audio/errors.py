@@ -1,4 +1,4 @@
-"""The one error for everything that can be wrong with an audio file."""
+"""The one error for everything that a file of sound can be."""
 
 from __future__ import annotations
 

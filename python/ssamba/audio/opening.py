@@ -36,11 +36,8 @@ def open_source(path: str | os.PathLike) -> Source:
 
 def _open_foreign(path: str | os.PathLike) -> Source:
     """A file that libsndfile does not read, or AudioError with what it is."""
-    try:
-        from .causes import cause
-        from .pyav_source import open_pyav
-    except ModuleNotFoundError:
-        raise AudioError(path, "is not audio that libsndfile can read") from None
+    from .causes import cause
+    from .pyav_source import open_pyav
 
     try:
         return open_pyav(path)

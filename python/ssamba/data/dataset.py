@@ -165,7 +165,7 @@ class AudioDataset(Dataset):
     def _check_files(self, clips: list[Clip], cache: bool) -> None:
         self._skipped_at_start: list[tuple[str, str]] = []
         self.clips: list[Clip] = []
-        durations, waves, notes = [], [], []
+        durations, waves, odd = [], [], []
         with ThreadPoolExecutor(8) as pool:
             for first in range(0, len(clips), _CHECKED_AT_ONCE):
                 part = clips[first : first + _CHECKED_AT_ONCE]
@@ -176,12 +176,12 @@ class AudioDataset(Dataset):
                         self.clips.append(clip)
                         durations.append(found[0])
                         waves.append(found[1])
-                        notes += [f"{clip.path}: {note}" for note in found[2]]
+                        odd += [f"{clip.path}: {'; '.join(found[2])}"] if found[2] else []
         self.durations = np.array(durations)
         if cache:
             self._cached = waves
-        if notes:
-            _log.warning(_listed(f"{len(notes)} remarks on {len(clips)} files, which are read all the same:", notes))
+        if odd:
+            _log.warning(_listed(f"{len(odd)} of {len(clips)} files are read all the same:", odd))
         if not self._skipped_at_start:
             return
         path, reason = self._skipped_at_start[0]
