@@ -42,7 +42,11 @@ def open_pyav(path: str | os.PathLike) -> PyAVSource:
         AudioError: no sound, damaged, cut off, encrypted, rate or channels change on the way, or PyAV is not installed.
     """
     path = Path(path)
-    if reason := not_sound(path) or encrypted(path):
+    try:
+        reason = not_sound(path) or encrypted(path)
+    except OSError as error:
+        raise AudioError(path, f"cannot be opened: {error.strerror}") from error
+    if reason:
         raise AudioError(path, reason)
     try:
         import av  # noqa: F401
@@ -272,7 +276,7 @@ class _Surveyor:
             read = self._track.description
             notes.append(f"has {len(others) + 1} tracks of sound: {read} is read, not {' or '.join(others)}")
         if self._refused:
-            notes.append(f"its first packets, {self._refused}, cannot be decoded: the sound begins behind them")
+            notes.append(f"its beginning, {self._refused} packets, cannot be decoded: the sound behind it is read")
         if self._gaps:
             total, first = sum(gap for _, gap in self._gaps), self._gaps[0][0]
             notes.append(f"its time stamps leave out {total:.2f} s, first after {first:.2f} s: read without a pause")
