@@ -165,9 +165,7 @@ def test_mp3_in_wav(tmp_path, code):
 def test_rates_that_no_sound_has(tmp_path, rate):
     (tmp_path / "a.wav").write_bytes(wav(fmt(rate=rate), data(BYTES)))
     for read in (probe, read_audio):
-        with pytest.raises(
-            AudioError, match=rf"states a rate of {rate} Hz; sound has 100 to" if rate else "libsndfile"
-        ):
+        with pytest.raises(AudioError, match=f"states a rate of {rate} Hz; sound has 100 to" if rate else None):
             read(tmp_path / "a.wav")
 
 

@@ -7,7 +7,7 @@ import stat
 from typing import BinaryIO
 
 from .errors import AudioError
-from .sndfile_source import open_sndfile
+from .sndfile_source import MalformedError, open_sndfile
 from .sources import Source
 
 LOWEST_RATE, HIGHEST_RATE = 100, 10_000_000  # Hz; hydrophones for whales begin at about 200
@@ -19,9 +19,13 @@ def open_source(path: str | os.PathLike) -> Source:
     Raises:
         AudioError: the file is missing, no regular file, empty, not audio, visibly damaged, or holds no samples.
     """
-    with _open(path) as raw:
-        source = open_sndfile(path, raw)
-    source = source or _open_foreign(path)
+    try:
+        with _open(path) as raw:
+            source = open_sndfile(path, raw)
+        source = source or _open_foreign(path)
+    except MalformedError as error:
+        source = _open_foreign(path)
+        source.notes.append(f"{error.reason}; read by FFmpeg as far as that goes")
     fault = "contains no samples" if source.frames == 0 else None
     if not LOWEST_RATE <= source.sample_rate <= HIGHEST_RATE:
         fault = (

@@ -24,6 +24,7 @@ from .sources import Source
 from .spliced import Piece, Spliced
 from .wav_header import Wav
 
+_ANOTHER_FORMAT = (1, 2, 4)  # libsndfile's numbers for: not recognised, system error, unsupported encoding
 _BLOCK = 1 << 16  # samples at once where they are only counted
 _STEP = 1 << 10  # samples at once where the place of damage is looked for
 _UNKNOWN_LENGTH = 1 << 62  # of a streamed FLAC libsndfile says 2^63 - 1 samples
@@ -51,6 +52,10 @@ _SDS_FRAMES = re.compile(r"^Frames\s*:\s*(\d+)", re.MULTILINE)  # as many as the
 _NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
 _MP3_NAMES = {".mp3", ".mp2", ".mp1", ".mpa", ".mpga"}
 _GSM_FRAME = 33  # bytes, the first of which begins with 0xD
+
+
+class MalformedError(AudioError):
+    """A file of a format that libsndfile knows and finds damaged; another decoder may be more lenient."""
 
 
 class _Forward(soundfile.SoundFile):
@@ -272,7 +277,7 @@ def open_sndfile(path: str | os.PathLike, raw: BinaryIO) -> Source | None:
     """Open a file by its content, `raw`; None if it is nothing that libsndfile decodes.
 
     Raises:
-        AudioError: it is, and is visibly cut off or damaged.
+        AudioError: it is, and is visibly cut off or damaged; MalformedError where libsndfile alone finds so.
     """
     size = os.fstat(raw.fileno()).st_size
     head = raw.read(12)
@@ -292,8 +297,10 @@ def _open_as_it_is(path: str | os.PathLike) -> SndfileSource | None:
     pieces = [(0, os.stat(path).st_size)] if _suffix(path) == ".raw" else None  # or else soundfile believes the name
     try:
         source = SndfileSource(path, pieces)
-    except soundfile.SoundFileError:
-        return None
+    except soundfile.SoundFileError as error:
+        if error.code in _ANOTHER_FORMAT or "implemented" in error.error_string:
+            return None
+        raise MalformedError(path, f"is damaged: libsndfile cannot open it ({_said(error)})") from error
     guessed = source.format == "RAW" and not (_suffix(path) == ".gsm" and _holds_gsm(path))
     fork = source.format == "SD2" and _suffix(path) != ".sd2"  # libsndfile has read what lies beside the file
     if guessed or fork or source.format == "MP3":
