@@ -304,8 +304,7 @@ def test_files_that_are_read_all_the_same_are_named_once(clips, caplog):
     assert len(dataset) == 9
     np.testing.assert_allclose(dataset.durations[:3], [0.5, 0.6, 0.7], atol=1e-9)
     assert caplog.messages == [
-        "1 of 9 files are read all the same:\n"
-        f"  {first}: its header states 0 s, the file holds 0.5 s: read to its end"
+        f"1 of 9 files are read all the same:\n  {first}: its header states 0 s, the file holds 0.5 s: read to its end"
     ]
     for _ in range(2):
         assert sum(len(batch["index"]) for batch in batches(dataset)) == 9

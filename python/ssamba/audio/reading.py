@@ -15,7 +15,7 @@ from .errors import AudioError
 from .opening import open_source
 from .sources import Source
 
-__all__ = ["AudioError", "AudioFile", "AudioInfo", "new_notes", "probe", "read_audio"]
+__all__ = ["AudioError", "AudioFile", "AudioInfo", "log_notes", "new_notes", "probe", "read_audio"]
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 18  # samples, of all channels together, decoded at once
@@ -37,6 +37,10 @@ class AudioInfo:
     @property
     def duration(self) -> float:
         return self.frames / self.sample_rate
+
+    def samples_at(self, sample_rate: int) -> int:
+        """Samples that the whole file has when it is read at this rate."""
+        return (2 * self.frames * sample_rate + self.sample_rate) // (2 * self.sample_rate)
 
 
 class AudioFile:
@@ -202,9 +206,14 @@ def read_audio(
     """
     with AudioFile(path) as file:
         wave = file.read(sample_rate, start, seconds)
-    for note in new_notes(file):
-        _log.warning("%s: %s", os.fsdecode(path), note)
+    log_notes(file)
     return wave
+
+
+def log_notes(file: AudioFile) -> None:
+    """Log what is odd about a file, each thing once a process."""
+    for note in new_notes(file):
+        _log.warning("%s: %s", os.fsdecode(file.path), note)
 
 
 def new_notes(file: AudioFile) -> list[str]:

@@ -353,7 +353,10 @@ def _open_one_wav(path: str | os.PathLike, raw: BinaryIO | None, wav: Wav, alone
     if wav.code in (wav_header.MPEG, wav_header.MP3):
         with open(path, "rb") as raw:
             return _open_mp3(path, raw, wav.start, wav.stop)
-    source = _open_as_it_is(path) if alone and wav.note is None else None
+    try:
+        source = _open_as_it_is(path) if alone and wav.note is None else None
+    except MalformedError:
+        source = None  # a clean header may do
     if source is not None:
         source.notes.clear()  # of the lengths, this module knows better
         if source.frames != wav.frames and (wav.frames is not None or wav.stop - wav.start != wav.stated):
