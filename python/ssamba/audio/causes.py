@@ -93,7 +93,7 @@ def not_sound(path: str | os.PathLike) -> str | None:
 
     Reads the first 64 KiB, and all of a file that begins with zeros.
     """
-    path = Path(path)
+    path = Path(os.fsdecode(path))
     head = _head(path)
     if not head:
         return "is empty (0 bytes): copy or download it again"
@@ -107,7 +107,7 @@ def not_sound(path: str | os.PathLike) -> str | None:
 
 def encrypted(path: str | os.PathLike) -> str | None:
     """Which lock a file of bought sound has, a sentence that follows its name; None: none."""
-    path = Path(path)
+    path = Path(os.fsdecode(path))
     head = _head(path)
     if head.startswith(bytes.fromhex("3026b2758e66cf11")) and bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e") in head:
         return f"is Windows Media with DRM: {_LOCKED}"
@@ -127,7 +127,7 @@ def unreadable(path: str | os.PathLike) -> str | None:
 
 def cause(path: str | os.PathLike) -> str | None:
     """What a file is that no decoder reads, and what to do, a sentence that follows its name. None: unknown."""
-    path = Path(path)
+    path = Path(os.fsdecode(path))
     if not path.exists():
         return _link(path)
     return not_sound(path) or encrypted(path) or unreadable(path)

@@ -41,7 +41,7 @@ def open_pyav(path: str | os.PathLike) -> PyAVSource:
     Raises:
         AudioError: no sound, damaged, cut off, encrypted, rate or channels change on the way, or PyAV is not installed.
     """
-    path = Path(path)
+    path = Path(os.fsdecode(path))
     try:
         reason = not_sound(path) or encrypted(path)
     except OSError as error:
@@ -245,7 +245,7 @@ class _Surveyor:
         """Sound that a container lost between two packets shows in the time stamps alone."""
         if frame.pts is None:
             return
-        lag, self._lag = self._lag, self._track.seconds(frame.pts) - self._frames / self._rate
+        lag, self._lag = self._lag, frame.pts * self._track.tick - self._frames / self._rate
         if lag is not None and (gap := self._lag - lag) > _GAP:
             self._gaps.append((self._frames / self._rate, gap))
 

@@ -82,6 +82,7 @@ class Track:
         except BaseException:
             self._file.close()
             raise
+        self.tick = float(self._stream.time_base)  # seconds of one unit of time stamps
         self._stream.codec_context.options = _DECODING
         self._stream.codec_context.thread_count = 1
         if self.format == "CAF/ALAC":  # its last packet is of the right length, and FFmpeg would shorten it once more
@@ -117,9 +118,6 @@ class Track:
                 hours, minutes, seconds = written.split(":")
                 return min(whole, 3600 * int(hours) + 60 * int(minutes) + float(seconds))
         return whole if len(self._container.streams) == 1 else None
-
-    def seconds(self, pts: int) -> float:
-        return float(pts * self._stream.time_base)
 
     def packets(self) -> Iterator:
         """The packets from where the file stands; the last is empty and makes the decoder give what it holds back."""
