@@ -181,6 +181,13 @@ def test_links(tmp_path):
     assert cause(tmp_path / "c.wav") == "does not exist"
 
 
+def test_names_in_commands_are_quoted(tmp_path):
+    (tmp_path / "my file.wav").write_text(ANNEX)
+    (tmp_path / "it's.raw").write_bytes(b"\xab\x1e\x56\x78" * 9)
+    assert "`git annex get 'my file.wav'`" in cause(tmp_path / "my file.wav")
+    assert cause(tmp_path / "it's.raw").endswith("""-i 'it'"'"'s.raw' 'it'"'"'s.wav'""")
+
+
 def test_quotations_are_short(tmp_path):
     (tmp_path / "a.wav").write_text(json.dumps({"message": "x" * 5000}))
     (tmp_path / "b.wav").write_text("word " * 30000 + "end")

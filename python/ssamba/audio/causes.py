@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import shlex
 from pathlib import Path
 
 from . import ogg_pages
@@ -13,12 +14,9 @@ from .containers import HEAD, boxes, mp4_codings, wavs_of
 _UNPACK, _GIVE, _AGAIN = "unpack it and give the sound in it", "give the files that it names", "download it again"
 _LOCKED = "it is encrypted for one account or player, and no decoder may read it"
 _HTML = rb"(?i:\s*(?:<!--.{0,400}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b)"
-HEADERLESS = (
-    "is samples without a header, which do not say their rate and coding; if they are 16 bits at 16 kHz: "
-    "ffmpeg -f s16le -ar 16000 -ac 1 -i {name} {stem}.wav"
-)
+_HEADERLESS = "is samples without a header, which do not say their rate and coding; if they are 16 bits at 16 kHz: {}"
 
-# How a file begins: what it is and what to do, a sentence that follows its name. {name} is its name, {text} the group.
+# How a file begins: what it is and what to do, a sentence that follows its name. {name} is its name, for a shell.
 _NOT_SOUND = tuple(
     (re.compile(pattern, re.DOTALL), sentence)
     for pattern, sentence in (
@@ -83,9 +81,9 @@ _BY_NAME = tuple(
     for suffixes, sentence in (
         ("asd|pkf?|peak|sfk|sfl|ovw|gpk|wfm|mrk", "is what an editor notes of sound beside it, no sound: leave it out"),
         ("part|partial|crdownload|download|opdownload|filepart|!ut|tmp", f"is a download that has not ended: {_AGAIN}"),
-        ("raw|pcm|s[wb8]|u[wbl8]|al|s16|f32", HEADERLESS),
     )
 )
+_RAW = re.compile(r".*\.(?:raw|pcm|s[wb8]|u[wbl8]|al|s16|f32)", re.IGNORECASE)
 
 
 def not_sound(path: str | os.PathLike) -> str | None:
@@ -101,7 +99,7 @@ def not_sound(path: str | os.PathLike) -> str | None:
         return "is zeros from end to end: a copy or download that failed; copy it again"
     for pattern, sentence in _NOT_SOUND:
         if found := pattern.match(head):
-            return sentence.format(name=path.name, text=_readable(found.groupdict().get("text", b"")))
+            return sentence.format(name=shlex.quote(path.name), text=_readable(found.groupdict().get("text", b"")))
     return _text(head)
 
 
@@ -117,6 +115,18 @@ def encrypted(path: str | os.PathLike) -> str | None:
         if codings & {b"enca", b"drms", b"aavd"}:
             return f"is bought sound with DRM: {_LOCKED}"
     return None
+
+
+def headerless(path: str | os.PathLike) -> str:
+    """The sentence about samples that no header describes."""
+    return _HEADERLESS.format(conversion(path, ".wav", reading="-f s16le -ar 16000 -ac 1"))
+
+
+def conversion(path: str | os.PathLike, suffix: str = ".flac", reading: str = "", writing: str = "") -> str:
+    """The command that makes another file of one, with options for reading and for writing it."""
+    path = Path(os.fsdecode(path))
+    words = ("ffmpeg", reading, "-i", shlex.quote(path.name), writing, shlex.quote(path.stem + suffix))
+    return " ".join(filter(None, words))
 
 
 def unreadable(path: str | os.PathLike) -> str | None:
@@ -168,9 +178,8 @@ def _link(path: Path) -> str:
         return "does not exist"
     target = os.readlink(path)
     if "annex/objects" in target.replace("\\", "/"):
-        return (
-            f"is a git-annex link to sound that is not here: `git annex get {path.name}`, or `datalad get {path.name}`"
-        )
+        name = shlex.quote(path.name)
+        return f"is a git-annex link to sound that is not here: `git annex get {name}`, or `datalad get {name}`"
     return f"is a link to {target}, which does not exist"
 
 
@@ -206,7 +215,6 @@ def _ogg(path: Path, head: bytes) -> str | None:
 
 
 def _by_name(path: Path, head: bytes) -> str | None:
-    for pattern, sentence in _BY_NAME:
-        if pattern.fullmatch(path.name):
-            return sentence.format(name=path.name, stem=path.stem)
-    return None
+    if _RAW.fullmatch(path.name):
+        return headerless(path)
+    return next((sentence for pattern, sentence in _BY_NAME if pattern.fullmatch(path.name)), None)

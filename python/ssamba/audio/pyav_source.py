@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .causes import encrypted, not_sound, unreadable
+from .causes import conversion, encrypted, not_sound, unreadable
 from .containers import shortfall, sound_kind
 from .errors import AudioError
 from .pyav_track import Places, Track, UndecodableError, layout, samples_of
@@ -60,7 +60,7 @@ def _without_pyav(path: Path) -> str:
     found = f"is {kind}, which libsndfile cannot read" if kind else "begins as nothing that libsndfile can read"
     return (
         f'{found}; PyAV {"reads it" if kind else "may"}: pip install "ssamba[formats]", '
-        f"or convert it: ffmpeg -i {path.name} {path.stem}.flac"
+        f"or convert it: {conversion(path)}"
     )
 
 
@@ -226,11 +226,11 @@ class _Surveyor:
         if not self._frames:
             self._rate, self._channels = rate, channels
         elif (rate, channels) != (self._rate, self._channels):
+            command = conversion(self._path, writing=f"-ar {self._rate} -ac {self._channels}")
             raise AudioError(
                 self._path,
                 f"changes from {layout(self._rate, self._channels)} to {layout(rate, channels)} after "
-                f"{self._frames / self._rate:.2f} s, and a file is read at one rate: split it, or convert it, "
-                f"ffmpeg -i {self._path.name} -ar {self._rate} -ac {self._channels} {self._path.stem}.flac",
+                f"{self._frames / self._rate:.2f} s, and a file is read at one rate: split it, or convert it: {command}",
             )
         self._watch_the_clock(frame)
         self._frames += frame.samples

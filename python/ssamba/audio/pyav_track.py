@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .causes import HEADERLESS, cause, unreadable
+from .causes import cause, headerless, unreadable
 from .containers import sound_kind, tag_bytes
 from .errors import AudioError
 
@@ -190,7 +190,7 @@ class Track:
             raise AudioError(self.path, cause(self.path) or found) from error
         if container.format.name in _HEADERLESS:
             container.close()
-            raise AudioError(self.path, HEADERLESS.format(name=self.path.name, stem=self.path.stem))
+            raise AudioError(self.path, headerless(self.path))
         return container
 
     def _chosen(self, av):
