@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+
 from foreign_sound import FORMATS, av
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")

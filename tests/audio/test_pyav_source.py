@@ -12,9 +12,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
-import foreign_sound
 import numpy as np
 import pytest
+
+import foreign_sound
 from foreign_sound import (
     FORMATS,
     Format,
@@ -30,7 +31,6 @@ from foreign_sound import (
     wav,
     write,
 )
-
 from signals import sweep
 from ssamba.audio import pyav_source
 from ssamba.audio.errors import AudioError
