@@ -60,6 +60,14 @@ def test_a_part_equals_that_part_of_the_whole(tmp_path, name):
         np.testing.assert_allclose(part, want, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("rate", [200, 1000, 384_000])
+def test_a_part_of_sound_of_an_unusual_rate(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-1, 1, 6 * rate), rate, subtype="FLOAT")
+    whole = read_audio(tmp_path / "a.wav")
+    part = read_audio(tmp_path / "a.wav", start=2.5, seconds=0.5)
+    np.testing.assert_allclose(part, whole[40000:48000], rtol=0, atol=5e-6)
+
+
 def test_a_part_of_a_long_file_does_not_read_the_rest(tmp_path):
     """What follows is damaged: whoever reads it fails."""
     path = tmp_path / "long.flac"

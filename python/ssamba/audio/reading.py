@@ -19,7 +19,9 @@ __all__ = ["AudioError", "AudioFile", "AudioInfo", "log_notes", "new_notes", "pr
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 18  # samples, of all channels together, decoded at once
-_RESAMPLER_REACH = 0.02  # seconds; from further away a sample moves soxr's output by float32 rounding at most
+_RESAMPLER_REACH = (
+    160  # samples of the lower rate; from further away one moves soxr's output by float32 rounding at most
+)
 _FULL_SCALE = 10.0  # 20 dB above full scale: floats reach 2 or 4, whole numbers of 8 bits 128
 _MOST = 1 << 31  # samples of one result, 8 GiB
 _told: set[tuple[str, str]] = set()
@@ -84,11 +86,12 @@ class AudioFile:
             raise AudioError(self.path, f"ends before start={start:g} s: it is {frames / rate:g} s long")
         common = math.gcd(rate, sample_rate)
         grid, grid_out = rate // common, sample_rate // common  # so many samples of the file are so many of the result
-        begin = max(0, first // grid_out - math.ceil(_RESAMPLER_REACH * sample_rate / grid_out)) * grid
+        reach = max(0.02, _RESAMPLER_REACH / min(rate, sample_rate))  # seconds
+        begin = max(0, first // grid_out - math.ceil(reach * sample_rate / grid_out)) * grid
         end = frames
         if seconds is not None:
             last = first + round(seconds * sample_rate)
-            end = min(end, math.ceil((last / sample_rate + _RESAMPLER_REACH) * rate) if rate != sample_rate else last)
+            end = min(end, math.ceil((last / sample_rate + reach) * rate) if rate != sample_rate else last)
         self._require_room((end - begin) * max(1.0, sample_rate / rate))
         wave = self._decode(begin, end)
         if len(wave) and (wave == wave[0]).all() and self._is_silent(wave[0]):

@@ -288,8 +288,10 @@ def open_sndfile(path: str | os.PathLike, raw: BinaryIO) -> Source | None:
         return _open_ogg(path, raw, start, size)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE" and not start:
         return _open_wav(path, raw, size)
-    if head[:1] == b"\xff" or _suffix(path) in _MP3_NAMES:
-        return _open_mp3(path, raw, start, size) or _open_as_it_is(path)
+    if head[:1] == b"\xff":
+        return _open_mp3(path, raw, start, size)
+    if _suffix(path) in _MP3_NAMES and (source := _open_mp3(path, raw, start, size)):
+        return source
     return _open_as_it_is(path)
 
 
