@@ -230,7 +230,7 @@ class _Surveyor:
             raise AudioError(
                 self._path,
                 f"changes from {layout(self._rate, self._channels)} to {layout(rate, channels)} after "
-                f"{self._frames / self._rate:.2f} s, and a file is read at one rate: split it, or convert it: {command}",
+                f"{self._frames / self._rate:.2f} s, a file is read at one rate: split it, or convert it: {command}",
             )
         self._watch_the_clock(frame)
         self._frames += frame.samples
