@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from signals import sweep
+from ssamba.audio import reading
 from ssamba.audio.reading import AudioError, AudioInfo, probe, read_audio
 
 FORMATS = {  # file name: (rate, options of soundfile.write, largest error that its coding may make)
@@ -59,6 +60,14 @@ def test_a_part_equals_that_part_of_the_whole(tmp_path, name):
         np.testing.assert_allclose(part, want, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("rate", [200, 1000, 384_000])
+def test_a_part_of_sound_of_an_unusual_rate(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-1, 1, 6 * rate), rate, subtype="FLOAT")
+    whole = read_audio(tmp_path / "a.wav")
+    part = read_audio(tmp_path / "a.wav", start=2.5, seconds=0.5)
+    np.testing.assert_allclose(part, whole[40000:48000], rtol=0, atol=5e-6)
+
+
 def test_a_part_of_a_long_file_does_not_read_the_rest(tmp_path):
     """What follows is damaged: whoever reads it fails."""
     path = tmp_path / "long.flac"
@@ -88,14 +97,21 @@ def test_a_streamed_wav(tmp_path):
     assert np.abs(read_audio(tmp_path / "a.wav") - sweep(1.0, 16000)).max() < 4e-5
 
 
-def test_a_flac_of_unstated_length_is_refused(tmp_path):
-    soundfile.write(tmp_path / "b.flac", sweep(1.0, 16000), 16000)
+@pytest.mark.parametrize("seconds", [1.0, 7.3])
+def test_a_flac_of_unstated_length(tmp_path, seconds):
+    """What ffmpeg writes to a pipe."""
+    soundfile.write(tmp_path / "b.flac", sweep(seconds, 16000), 16000)
+    whole = read_audio(tmp_path / "b.flac")
     data = bytearray((tmp_path / "b.flac").read_bytes())
     data[21] &= 0xF0  # the 36 bits of the STREAMINFO block that count the samples
     data[22:26] = bytes(4)
     (tmp_path / "b.flac").write_bytes(data)
+    assert probe(tmp_path / "b.flac").frames == round(seconds * 16000)
+    np.testing.assert_array_equal(read_audio(tmp_path / "b.flac"), whole)
+    np.testing.assert_array_equal(read_audio(tmp_path / "b.flac", start=0.5, seconds=0.25), whole[8000:12000])
+    cut(tmp_path / "b.flac", 0.7)
     for read in (read_audio, probe):
-        with pytest.raises(AudioError, match=r"does not state its length; .* ffmpeg -i b\.flac b\.wav"):
+        with pytest.raises(AudioError, match="is truncated or corrupt"):
             read(tmp_path / "b.flac")
 
 
@@ -112,7 +128,7 @@ def cut(path, keep):
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.5, 0.9])
-@pytest.mark.parametrize("name", ["a.wav", "b.flac", "c.ogg", "d.mp3", "e.opus", "f.aiff"])
+@pytest.mark.parametrize("name", ["b.flac", "c.ogg", "d.mp3", "e.opus"])
 def test_truncated_files(tmp_path, name, keep):
     rate, options, _ = FORMATS[name]
     path = tmp_path / name
@@ -124,7 +140,21 @@ def test_truncated_files(tmp_path, name, keep):
     assert str(caught.value) == f"{path}: {caught.value.reason}"
 
 
-@pytest.mark.parametrize("name", ["b.flac", "e.opus"])
+@pytest.mark.parametrize("name", ["a.wav", "f.aiff"])
+def test_truncated_files_of_plain_samples_are_read_to_their_end(tmp_path, name, caplog):
+    soundfile.write(tmp_path / name, sweep(3.0, 16000), 16000)
+    whole, size = read_audio(tmp_path / name), (tmp_path / name).stat().st_size
+    cut(tmp_path / name, 0.5)
+    for _ in range(2):
+        part = read_audio(tmp_path / name)
+        np.testing.assert_array_equal(part, whole[: len(part)])
+    assert abs(len(part) - (len(whole) - size // 4)) < 30
+    assert probe(tmp_path / name).frames == len(part)
+    assert len(caplog.messages) == 1  # not at every reading
+    assert f"{name}: its header states 3 s, the file holds 1.4" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["b.flac", "c.ogg", "e.opus"])
 def test_damage_in_the_middle(tmp_path, name):
     rate, options, _ = FORMATS[name]
     path = tmp_path / name
@@ -140,11 +170,14 @@ def test_damage_in_the_middle(tmp_path, name):
     ("name", "content", "reason"),
     [
         ("empty.wav", b"", "is empty (0 bytes)"),
-        ("text.wav", b"not audio at all\n" * 50, "is not audio that libsndfile can read"),
-        ("text.mp3", b"not audio at all\n" * 50, "damaged, or of another format than its name says"),
-        ("movie.m4a", b"\0\0\0\x20ftypM4A " + bytes(500), "ffmpeg -i movie.m4a movie.flac"),
-        ("head.wav", b"RIFF", "is not audio that libsndfile can read"),
-        ("samples.raw", bytes(1000), "is not audio that libsndfile can read"),
+        ("text.wav", b"not audio at all\n" * 50, ""),
+        ("text.mp3", b"not audio at all\n" * 50, ""),
+        ("text.au", b"not audio at all\n" * 50, ""),  # these are the names that libsndfile takes for raw samples
+        ("text.snd", b"not audio at all\n" * 50, ""),
+        ("text.vox", b"not audio at all\n" * 50, ""),
+        ("text.gsm", b"not audio at all\n" * 50, ""),
+        ("head.wav", b"RIFF", ""),
+        ("samples.raw", b"\1" * 1000, ""),
     ],
 )
 def test_files_that_are_not_audio(tmp_path, name, content, reason):
@@ -165,6 +198,19 @@ def test_missing_directory_and_forbidden(tmp_path):
     (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
     with pytest.raises(AudioError, match="cannot be opened: Too many levels"):
         read_audio(tmp_path / "loop.wav")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(AudioError, match="is a pipe or a device"):
+        read_audio(tmp_path / "pipe.wav")
+
+
+def test_a_link_to_nothing_says_where_it_points(tmp_path):
+    (tmp_path / "a.wav").symlink_to("/nowhere/a.wav")
+    with pytest.raises(AudioError, match=r"a\.wav: is a link to /nowhere/a\.wav, which does not exist"):
+        read_audio(tmp_path / "a.wav")
 
 
 def test_no_samples(tmp_path):
@@ -238,6 +284,64 @@ def test_the_error_survives_the_way_from_a_worker_process():
     error = pickle.loads(pickle.dumps(AudioError("a.wav", "is empty")))
     assert (str(error), error.path, error.reason) == ("a.wav: is empty", "a.wav", "is empty")
     assert str(AudioError("Caught AudioError in DataLoader worker")) == "Caught AudioError in DataLoader worker"
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    soundfile.write(tmp_path / "a.wav", sweep(0.5, 16000), 16000)
+    soundfile.write(tmp_path / "a.mp3", sweep(0.5, 16000), 16000)
+    for name in (b"caf\xe9.wav", b"caf\xe9.mp3"):
+        path = os.path.join(os.fsencode(tmp_path), name)
+        try:
+            os.rename(tmp_path / ("a" + os.fsdecode(name[-4:])), path)
+        except OSError:
+            return  # this file system takes no such names
+        assert len(read_audio(os.fsdecode(path))) == len(read_audio(path)) == 8000
+        os.truncate(path, 20)
+        with pytest.raises(AudioError) as caught:
+            read_audio(os.fsdecode(path))
+        assert os.fsencode(caught.value.path) == path
+
+
+@pytest.mark.parametrize("name", ["a\0b.wav", "lone\ud83d.wav", "x" * 300, "a.wav/b.wav"])
+def test_names_that_no_file_can_have(tmp_path, name):
+    soundfile.write(tmp_path / "a.wav", sweep(0.5, 16000), 16000)
+    for read in (read_audio, probe):
+        with pytest.raises(AudioError):
+            read(os.path.join(tmp_path, name))
+
+
+def test_content_counts_and_names_do_not(tmp_path):
+    for name in ("wav.mp3", "wav.raw", "wav.au", "wav", "wav.gsm", "wav.txt"):
+        soundfile.write(tmp_path / name, sweep(0.5, 16000), 16000, format="WAV", subtype="FLOAT")
+        assert np.abs(read_audio(tmp_path / name) - sweep(0.5, 16000)).max() < 1e-6
+    soundfile.write(tmp_path / "mp3.wav", sweep(0.5, 16000), 16000, format="MP3")
+    assert len(read_audio(tmp_path / "mp3.wav")) == 8000
+    data = (tmp_path / "wav").read_bytes()
+    (tmp_path / "tagged.flac").write_bytes(b"")
+    soundfile.write(tmp_path / "plain.flac", sweep(0.5, 16000), 16000)
+    (tmp_path / "tagged.flac").write_bytes(b"ID3\3\0\0\0\0\1\0" + bytes(128) + (tmp_path / "plain.flac").read_bytes())
+    np.testing.assert_array_equal(read_audio(tmp_path / "tagged.flac"), read_audio(tmp_path / "plain.flac"))
+    assert data[:4] == b"RIFF"
+
+
+@pytest.mark.parametrize(("scale", "named"), [(1.5, None), (128, 128), (32768, 32768), (2.0**31, 2**31)])
+def test_samples_far_beyond_full_scale_are_named(tmp_path, scale, named, caplog):
+    soundfile.write(tmp_path / "a.wav", sweep(0.5, 16000) * scale, 16000, subtype="FLOAT")
+    for _ in range(2):
+        assert np.abs(read_audio(tmp_path / "a.wav") / scale - sweep(0.5, 16000)).max() < 1e-5
+    assert len(caplog.messages) == (named is not None)
+    if named:
+        assert "where [-1, 1] is expected" in caplog.text
+        assert f"divide them by their full scale ({named})" in caplog.text
+
+
+def test_more_samples_than_one_array_holds(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", sweep(1.0, 16000), 16000)
+    monkeypatch.setattr(reading, "_MOST", 100_000)
+    assert len(read_audio(tmp_path / "a.wav", 96000)) == 96000
+    with pytest.raises(AudioError, match=r"has 1\.92e\+05 samples, more than one array may hold; read it in parts"):
+        read_audio(tmp_path / "a.wav", 192000)
+    assert len(read_audio(tmp_path / "a.wav", 192000, start=0.5, seconds=0.25)) == 48000
 
 
 def test_odd_names(tmp_path):

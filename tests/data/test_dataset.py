@@ -290,3 +290,38 @@ def test_bad_loader_arguments(clips):
             make_loader(dataset, 2, True, 0, weights=weights)
     with pytest.raises(ValueError, match="need shuffle=True"):
         make_loader(dataset, 2, False, 0, weights=torch.ones(9))
+
+
+def test_files_that_are_read_all_the_same_are_named_once(clips, caplog):
+    """A recorder that crashed, and an mp3 without a length: each with its whole sound, in a loader as alone."""
+    first, second, third = (clip.path for clip in clips.clips[:3])
+    with open(first, "rb+") as file:
+        file.seek(40)
+        file.write(bytes(4))
+    soundfile.write(second, 300 * sweep(0.6, 16000), 16000, format="WAV", subtype="FLOAT")
+    soundfile.write(third, sweep(0.7, 16000), 16000, format="MP3")
+    dataset = AudioDataset(clips)
+    assert len(dataset) == 9
+    np.testing.assert_allclose(dataset.durations[:3], [0.5, 0.6, 0.7], atol=1e-9)
+    assert caplog.messages == [
+        f"1 of 9 files are read all the same:\n  {first}: its header states 0 s, the file holds 0.5 s: read to its end"
+    ]
+    for _ in range(2):
+        assert sum(len(batch["index"]) for batch in batches(dataset)) == 9
+    assert len(caplog.messages) == 2  # what only decoding shows, once
+    assert f"{second}: has samples as large as" in caplog.messages[1]
+
+
+def test_crops_of_mp3_without_a_length_lie_in_the_sound(tmp_path):
+    """Libsndfile's own estimate is longer than the sound by up to a half per cent."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, sweep(30.0, 44100), 44100, format="MP3", bitrate_mode="CONSTANT", compression_level=0.9)
+    data = path.read_bytes()
+    second = data.index(data[:2], 100)  # behind the Info frame
+    assert b"Info" in data[:second]
+    path.write_bytes(data[second:])
+    dataset = AudioDataset(Manifest([Clip(str(path), ("a",))], ("a",)), seconds=0.5, random_crop=True)
+    assert round(dataset.durations[0] * 16000) == len(read_audio(path))
+    for epoch in range(40):
+        dataset.set_epoch(epoch)
+        assert len(dataset[0]["wave"]) == 8000

@@ -1,38 +1,35 @@
-"""Reading audio files: any format libsndfile knows, any rate, to mono float32, or an error that says what is wrong."""
+"""Reading audio files: any format, any rate, to mono float32, or an error that says what is wrong."""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-_BLOCK = 1 << 18  # samples read at once where the signal is only looked at
-_RESAMPLER_REACH = 0.02  # seconds; from further away a sample moves soxr's output by float32 rounding at most
-_UNKNOWN_LENGTH = 1 << 62  # of a streamed FLAC libsndfile says 2^63 - 1 samples
-_STREAMED_CHUNK = 0x7FFF0000  # a streamed WAV states a chunk of about 2 or 4 GiB
-_HEADER_SLACK = 64  # bytes; some writers count their header in
-_MP3_RUN_IN = 16 * 1152  # samples decoded and dropped after a seek: MP3 frames lean on earlier ones
-_MP3_SLACK = 2 * 1152  # without a Xing header the length is an estimate, good to a frame or two
+from .errors import AudioError
+from .opening import open_source
+from .sources import Source
 
+__all__ = ["AudioError", "AudioFile", "AudioInfo", "log_notes", "new_notes", "probe", "read_audio"]
 
-class AudioError(ValueError):
-    """An audio file that cannot be used; the message names the file and the reason. Attributes: path, reason."""
-
-    def __init__(self, path: str | os.PathLike, reason: str = ""):
-        super().__init__(f"{os.fspath(path)}: {reason}" if reason else os.fspath(path))
-        self.path, self.reason = os.fspath(path), reason
+_log = logging.getLogger(__name__)
+_BLOCK = 1 << 18  # samples, of all channels together, decoded at once
+_RESAMPLER_REACH = (
+    160  # samples of the lower rate; from further away one moves soxr's output by float32 rounding at most
+)
+_FULL_SCALE = 10.0  # 20 dB above full scale: floats reach 2 or 4, whole numbers of 8 bits 128
+_MOST = 1 << 31  # samples of one result, 8 GiB
+_told: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header states. `frames` is samples per channel at `sample_rate` Hz; `duration` is in seconds."""
+    """What a file holds. `frames` is samples per channel at `sample_rate` Hz; `duration` is in seconds."""
 
     frames: int
     sample_rate: int
@@ -43,15 +40,148 @@ class AudioInfo:
     def duration(self) -> float:
         return self.frames / self.sample_rate
 
+    def samples_at(self, sample_rate: int) -> int:
+        """Samples that the whole file has when it is read at this rate."""
+        return (2 * self.frames * sample_rate + self.sample_rate) // (2 * self.sample_rate)
 
-def probe(path: str | os.PathLike) -> AudioInfo:
-    """Length, rate, channels and format of an audio file, from its header alone.
+
+class AudioFile:
+    """An open audio file, to be read as a whole, in part, or in blocks; a context manager, for one thread at a time.
+
+    Attributes:
+        path: as given.
+        info: AudioInfo; its `frames` are exactly those that reading gives.
+        notes: what is odd about a file that is read all the same, a sentence each; grows by what reading finds.
 
     Raises:
         AudioError: the file is missing, a directory, empty, not audio, visibly cut off, or holds no samples.
     """
-    with _open(path) as file:
-        return AudioInfo(file.frames, file.samplerate, file.channels, file.format)
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = path
+        self._source: Source = open_source(path)
+        self.info = AudioInfo(self._source.frames, self._source.sample_rate, self._source.channels, self._source.format)
+        self.notes = list(self._source.notes)
+        self._loud = False
+
+    def __enter__(self) -> AudioFile:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._source.close()
+
+    def read(self, sample_rate: int = 16000, start: float = 0.0, seconds: float | None = None) -> np.ndarray:
+        """The file, or a part of it, as `read_audio` documents."""
+        sample_rate = _checked_rate(sample_rate)
+        if not (math.isfinite(start) and start >= 0):
+            raise ValueError(f"start must be at least 0 seconds, got {start}")
+        if seconds is not None and not (math.isfinite(seconds) and round(seconds * sample_rate) > 0):
+            raise ValueError(f"seconds must be long enough for one sample, got {seconds}")
+        frames, rate = self.info.frames, self.info.sample_rate
+        first = round(start * sample_rate)
+        if first * rate >= frames * sample_rate:
+            raise AudioError(self.path, f"ends before start={start:g} s: it is {frames / rate:g} s long")
+        common = math.gcd(rate, sample_rate)
+        grid, grid_out = rate // common, sample_rate // common  # so many samples of the file are so many of the result
+        reach = max(0.02, _RESAMPLER_REACH / min(rate, sample_rate))  # seconds
+        begin = max(0, first // grid_out - math.ceil(reach * sample_rate / grid_out)) * grid
+        end = frames
+        if seconds is not None:
+            last = first + round(seconds * sample_rate)
+            end = min(end, math.ceil((last / sample_rate + reach) * rate) if rate != sample_rate else last)
+        self._require_room((end - begin) * max(1.0, sample_rate / rate))
+        wave = self._decode(begin, end)
+        if len(wave) and (wave == wave[0]).all() and self._is_silent(wave[0]):
+            raise AudioError(self.path, f"is silent: every sample is {wave[0]:g}")
+        if rate != sample_rate:
+            wave = soxr.resample(wave, rate, sample_rate)
+        offset = first - begin // grid * grid_out
+        wave = wave[offset:] if seconds is None else wave[offset : offset + round(seconds * sample_rate)]
+        if not len(wave):
+            raise AudioError(
+                self.path, f"has no sample of {sample_rate} Hz from start={start:g} s: it is {frames / rate:g} s long"
+            )
+        return np.ascontiguousarray(wave)
+
+    def blocks(self, sample_rate: int = 16000, seconds: float = 30.0) -> Iterator[np.ndarray]:
+        """The whole file in blocks of `seconds`, (samples,) float32, the last one shorter.
+
+        Together they are `read(sample_rate)` to float32 rounding, though memory does not grow with the file's length.
+
+        Raises:
+            AudioError: as `read`; damage where it is met, silence at the end.
+            ValueError: `sample_rate` or `seconds` out of range.
+        """
+        sample_rate = _checked_rate(sample_rate)
+        if not (math.isfinite(seconds) and round(seconds * sample_rate) > 0):
+            raise ValueError(f"seconds must be long enough for one sample, got {seconds}")
+        return _regular(self._resampled(sample_rate), round(seconds * sample_rate))
+
+    def _resampled(self, sample_rate: int) -> Iterator[np.ndarray]:
+        """The whole file at another rate, in pieces as they come."""
+        rate, first, silent = self.info.sample_rate, None, True
+        stream = soxr.ResampleStream(rate, sample_rate, 1) if rate != sample_rate else None
+        for wave in self._decoded(0, self.info.frames):
+            first = wave[0] if first is None else first
+            silent = silent and bool((wave == first).all())
+            yield wave if stream is None else stream.resample_chunk(wave)
+        if silent:
+            raise AudioError(self.path, f"is silent: every sample is {first:g}")
+        if stream is not None:
+            yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    def _decode(self, begin: int, end: int) -> np.ndarray:
+        parts = list(self._decoded(begin, end))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _decoded(self, begin: int, end: int) -> Iterator[np.ndarray]:
+        """Samples begin..end of the file, channels averaged, in pieces as they are decoded."""
+        self._source.seek(begin)
+        step = max(1, _BLOCK // self.info.channels)
+        for place in range(begin, end, step):
+            wanted = min(step, end - place)
+            samples = self._source.read(wanted)
+            if len(samples) < wanted:
+                decoded, whole = ((n / self.info.sample_rate) for n in (place + len(samples), self.info.frames))
+                raise AudioError(self.path, f"is truncated or corrupt: {decoded:.3g} of {whole:.3g} s could be decoded")
+            wave = samples.mean(axis=1, dtype=np.float32) if samples.shape[1] > 1 else samples[:, 0]
+            self._look_at(wave, place)
+            yield wave
+
+    def _look_at(self, wave: np.ndarray, place: int) -> None:
+        """Refuse what is no number, and note what is no sound between -1 and 1."""
+        low, high = wave.min(), wave.max()
+        if not (np.isfinite(low) and np.isfinite(high)):
+            place += int((~np.isfinite(wave)).argmax())
+            raise AudioError(self.path, f"has a sample that is not a finite number, at {place}")
+        peak = max(-low, high)
+        if peak > _FULL_SCALE and not self._loud:
+            self._loud = True
+            self.notes.append(
+                f"has samples as large as {peak:g}, where [-1, 1] is expected: whole numbers stored as floats, it "
+                f"seems; divide them by their full scale ({_full_scale(peak)}) and write it anew"
+            )
+
+    def _is_silent(self, value: float) -> bool:
+        """Whether all samples of the whole file, channels averaged, are equal; stops at the first that is not."""
+        return all((wave == value).all() for wave in self._decoded(0, self.info.frames))
+
+    def _require_room(self, samples: float) -> None:
+        if samples > _MOST:
+            raise AudioError(self.path, f"has {samples:.3g} samples, more than one array may hold; read it in parts")
+
+
+def probe(path: str | os.PathLike) -> AudioInfo:
+    """Length, rate, channels and format of an audio file; the length is that which reading gives, exact to a sample.
+
+    Raises:
+        AudioError: as `AudioFile`.
+    """
+    with AudioFile(path) as file:
+        return file.info
 
 
 def read_audio(
@@ -60,10 +190,11 @@ def read_audio(
     """Read a file, or a part of it, as mono float32 samples at `sample_rate` Hz.
 
     Channels are averaged, then soxr (HQ) resamples. Only the wanted part is read, with the margin the resampler needs,
-    so a part equals the same slice of the whole file to float32 rounding.
+    so a part equals the same slice of the whole file to float32 rounding. What is odd about a file that is read all the
+    same, such as a header that states another length, is logged once a process.
 
     Args:
-        path: wav, flac, ogg, mp3, opus, aiff or another format of libsndfile.
+        path: wav, flac, ogg, mp3, opus, aiff or another format of libsndfile, or of FFmpeg where PyAV is installed.
         sample_rate: wanted rate in Hz, a positive whole number.
         start: where to begin, in seconds, at least 0, rounded to a sample of the result.
         seconds: how much to read, above 0; None: to the end. A file that ends earlier gives less.
@@ -72,133 +203,51 @@ def read_audio(
         (samples,) float32; whole file: round(frames * sample_rate / rate of the file) samples.
 
     Raises:
-        AudioError: as `probe`; also undecodable or truncated data, NaN or infinite samples, nothing left at `start`,
-            or a silent file (all samples equal). A part may be silent where the rest of the file is not.
+        AudioError: as `AudioFile`; also undecodable or truncated data, NaN or infinite samples, nothing left at
+            `start`, or a silent file (all samples equal). A part may be silent where the rest of the file is not.
         ValueError: `sample_rate`, `start` or `seconds` out of range.
     """
-    if sample_rate != int(sample_rate) or sample_rate <= 0:
-        raise ValueError(f"sample_rate must be a positive whole number of Hz, got {sample_rate}")
-    if not (math.isfinite(start) and start >= 0):
-        raise ValueError(f"start must be at least 0 seconds, got {start}")
-    if seconds is not None and not (math.isfinite(seconds) and round(seconds * sample_rate) > 0):
-        raise ValueError(f"seconds must be long enough for one sample, got {seconds}")
-    with _open(path) as file:
-        return _read_part(file, path, int(sample_rate), start, seconds)
-
-
-def _open(path: str | os.PathLike) -> soundfile.SoundFile:
-    path = Path(path)
-    if path.is_dir():
-        raise AudioError(path, "is a directory, not an audio file")
-    try:
-        if path.stat().st_size == 0:
-            raise AudioError(path, "is empty (0 bytes)")
-        with open(path, "rb"):
-            pass  # libsndfile calls every failure to open "System error"; Python knows the reason
-    except FileNotFoundError:
-        raise AudioError(path, "does not exist") from None
-    except OSError as error:
-        raise AudioError(path, f"cannot be opened: {error.strerror}") from error
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless formats such as .raw
-        reason = getattr(error, "error_string", None) or str(error)
-        if "does not exist" in reason:  # which libsndfile says of anything that ends in .mp3 and holds no MP3
-            reason = "damaged, or of another format than its name says"
-        hint = f"convert it, for example: ffmpeg -i {path.name} {path.stem}.flac"
-        raise AudioError(path, f"is not audio that libsndfile can read ({reason.rstrip('. ')}); {hint}") from error
-    if fault := _fault(file, path):
-        file.close()
-        raise AudioError(path, fault)
-    return file
-
-
-def _fault(file: soundfile.SoundFile, path: Path) -> str | None:
-    """What is visibly wrong with an open file, or None; libsndfile takes what is there of a truncated one silently."""
-    if file.frames == 0:
-        return "contains no samples"
-    if file.frames >= _UNKNOWN_LENGTH:
-        return f"does not state its length; write it anew, for example: ffmpeg -i {path.name} {path.stem}.wav"
-    chunk = re.search(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    if chunk and int(chunk[2]) + _HEADER_SLACK < int(chunk[1]) < _STREAMED_CHUNK:
-        return f"is truncated: its header states {chunk[1]} bytes of samples, the file holds {chunk[2]}"
-    if file.format == "OGG":
-        with open(path, "rb") as raw:
-            raw.seek(max(0, path.stat().st_size - 65536))  # an Ogg page is at most 65,307 bytes
-            tail = raw.read()
-        page = tail[max(0, tail.rfind(b"OggS")) :]
-        complete = len(page) > 26 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
-        if not complete or not page[5] & 4:  # flag 4 marks the last page of a stream
-            return "is truncated: it stops before the last page of the Ogg stream"
-    return None
-
-
-def _read_part(file: soundfile.SoundFile, path, sample_rate: int, start: float, seconds: float | None) -> np.ndarray:
-    rate = file.samplerate
-    common = math.gcd(rate, sample_rate)
-    grid, grid_out = rate // common, sample_rate // common  # so many samples of the file are so many of the result
-    first = round(start * sample_rate)
-    begin = max(0, first // grid_out - math.ceil(_RESAMPLER_REACH * sample_rate / grid_out)) * grid
-    if first * rate >= file.frames * sample_rate:
-        raise AudioError(path, f"ends before start={start:g} s: it is {file.frames / rate:g} s long")
-    stop = None
-    if seconds is not None:
-        last = first + round(seconds * sample_rate)
-        stop = math.ceil((last / sample_rate + _RESAMPLER_REACH) * rate) if rate != sample_rate else last
-    wave = _decode(file, path, begin, stop)
-    if len(wave) and (wave == wave[0]).all() and _is_silent(path):
-        raise AudioError(path, f"is silent: every sample is {wave[0]:g}")
-    if rate != sample_rate:
-        wave = soxr.resample(wave, rate, sample_rate)
-    offset = first - begin // grid * grid_out
-    wave = wave[offset:] if seconds is None else wave[offset : offset + round(seconds * sample_rate)]
-    if not len(wave):
-        raise AudioError(
-            path, f"has no sample of {sample_rate} Hz from start={start:g} s: it is {file.frames / rate:g} s long"
-        )
-    return np.ascontiguousarray(wave)
-
-
-def _decode(file: soundfile.SoundFile, path, begin: int, stop: int | None) -> np.ndarray:
-    """Samples begin..stop of the file (to the end if None) as mono float32; less than the header states is an error."""
-    end = file.frames if stop is None else min(stop, file.frames)
-    run_in = min(begin, _MP3_RUN_IN) if file.format == "MP3" else 0
-    samples = _read(file, run_in + end - begin, begin - run_in)[run_in:]
-    slack = _MP3_SLACK if file.format == "MP3" else 0
-    if len(samples) < end - begin - slack:
-        raise AudioError(path, f"is truncated or corrupt: {len(samples)} of {end - begin} samples could be decoded")
-    wave = samples.mean(axis=1, dtype=np.float32) if samples.shape[1] > 1 else samples[:, 0]
-    if not np.isfinite(wave).all():
-        place = begin + int((~np.isfinite(wave)).argmax())
-        raise AudioError(path, f"has a sample that is not a finite number, at {place}")
+    with AudioFile(path) as file:
+        wave = file.read(sample_rate, start, seconds)
+    log_notes(file)
     return wave
 
 
-def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    while len(block := _read(file, _BLOCK)):
-        yield block
+def log_notes(file: AudioFile) -> None:
+    """Log what is odd about a file, each thing once a process."""
+    for note in new_notes(file):
+        _log.warning("%s: %s", os.fsdecode(file.path), note)
 
 
-def _read(file: soundfile.SoundFile, frames: int, begin: int | None = None) -> np.ndarray:
-    """Up to so many samples, (samples, channels) float32, from `begin` or where the file stands."""
-    try:
-        if begin is not None:
-            file.seek(begin)
-        return file.read(frames, dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as error:
-        reason = getattr(error, "error_string", None) or str(error)
-        raise AudioError(file.name, f"cannot be decoded ({reason.rstrip('. ')}): truncated or corrupt") from error
-    except MemoryError as error:
-        raise AudioError(file.name, f"states {frames} samples, more than memory holds; read it in parts") from error
+def new_notes(file: AudioFile) -> list[str]:
+    """The notes of a file that this process has not asked for before; whoever asks tells them."""
+    path = os.path.abspath(os.fsdecode(file.path))
+    new = [note for note in file.notes if (path, note) not in _told]
+    _told.update((path, note) for note in new)
+    return new
 
 
-def _is_silent(path) -> bool:
-    """Whether all samples of the whole file, channels averaged, are equal; stops at the first that is not."""
-    first = None
-    with _open(path) as file:
-        for block in _blocks(file):
-            wave = block.mean(axis=1)
-            first = wave[0] if first is None else first
-            if (wave != first).any():
-                return False
-    return True
+def _checked_rate(sample_rate: int) -> int:
+    if sample_rate != int(sample_rate) or sample_rate <= 0:
+        raise ValueError(f"sample_rate must be a positive whole number of Hz, got {sample_rate}")
+    return int(sample_rate)
+
+
+def _regular(pieces: Iterator[np.ndarray], length: int) -> Iterator[np.ndarray]:
+    """The same samples in blocks of one length, the last one shorter."""
+    held, kept = 0, []
+    for piece in pieces:
+        while held + len(piece) >= length:
+            yield np.concatenate([*kept, piece[: length - held]])
+            piece = piece[length - held :]
+            held, kept = 0, []
+        if len(piece):
+            kept.append(piece)
+            held += len(piece)
+    if held:
+        yield np.concatenate(kept)
+
+
+def _full_scale(peak: float) -> int:
+    """The full scale of the smallest whole numbers that hold `peak`."""
+    return next((1 << bits for bits in (7, 15, 23) if peak <= 1 << bits), 1 << 31)

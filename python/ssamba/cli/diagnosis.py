@@ -50,6 +50,7 @@ def run(stream: TextIO) -> int:
     _machine(stream)
     _packages(stream, advice)
     if not advice:
+        _decoders(stream, advice)
         _threads(stream, hints)
         _kernels(stream, advice)
     print(file=stream)
@@ -85,6 +86,21 @@ def _version(name: str) -> str | None:
         return metadata.version(DISTRIBUTIONS.get(name, name))
     except metadata.PackageNotFoundError:
         return "of unknown version"
+
+
+def _decoders(stream: TextIO, advice: list[str]) -> None:
+    try:
+        from soundfile import __libsndfile_version__ as libsndfile
+    except OSError as error:
+        advice.append(f"soundfile finds no libsndfile ({error}): pip install --force-reinstall soundfile")
+        return
+    try:
+        import av
+    except ImportError:
+        ffmpeg = "no FFmpeg; pip install 'ssamba[formats]' if you want m4a, wma, webm and the like"
+    else:
+        ffmpeg = f"FFmpeg {av.ffmpeg_version_info} by PyAV {av.__version__}"
+    print(f"decoders         libsndfile {libsndfile}; {ffmpeg}", file=stream)
 
 
 def _threads(stream: TextIO, hints: list[str]) -> None:

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..audio.log_mel import FRAME_SHIFT, SAMPLE_RATE, frame_count
-from ..audio.reading import AudioError, probe, read_audio
+from ..audio.reading import AudioError, AudioFile, new_notes, read_audio
 from .clips import Clip, Manifest, ManifestError
 from .feature_cache import FeatureCache
 
 _log = logging.getLogger(__name__)
-_NAMED_AT_ONCE = 20  # unusable files in one log message; `skipped` has them all
+_NAMED_AT_ONCE = 20  # files in one log message; `skipped` has all that are left out
 _CHECKED_AT_ONCE = 4096
 
 
@@ -30,11 +30,12 @@ class AudioDataset(Dataset):
     With a feature cache, an item holds log_mel (T, 128) float32 in place of wave.
 
     The header of every file is read at construction; a file that is missing, unreadable, empty or shorter than
-    `min_seconds` is logged and left out. Damage that only decoding shows, and silence, come to light when a clip is
-    first read: it is logged once, marked for good, and from then on its batches are smaller by one. Nothing takes its
-    place, so every other clip keeps its index, order and crop; only where a whole batch is unusable the next usable
-    clip stands in, for a batch is never empty. `skipped` holds both kinds, also what worker processes found. Indexing
-    one clip (`dataset[i]`) raises AudioError where a batch leaves it out.
+    `min_seconds` is logged and left out, and what is odd about one that is read all the same is logged. Damage that
+    only decoding shows, and silence, come to light when a clip is first read: it is logged once, marked for good, and
+    from then on its batches are smaller by one. Nothing takes its place, so every other clip keeps its index, order and
+    crop; only where a whole batch is unusable the next usable clip stands in, for a batch is never empty. `skipped`
+    holds both kinds, also what worker processes found. Indexing one clip (`dataset[i]`) raises AudioError where a batch
+    leaves it out.
 
     A random crop is drawn from (seed, epoch, index) alone: neither the number of workers nor a resumed run changes it.
 
@@ -54,7 +55,7 @@ class AudioDataset(Dataset):
 
     Attributes:
         clips, classes: what is left of the manifest's clips, and its classes.
-        durations: (clips,) seconds, from the headers.
+        durations: (clips,) seconds, exactly those that reading gives.
 
     Raises:
         AudioError: `strict` and a file is unusable, or no file is usable.
@@ -164,7 +165,7 @@ class AudioDataset(Dataset):
     def _check_files(self, clips: list[Clip], cache: bool) -> None:
         self._skipped_at_start: list[tuple[str, str]] = []
         self.clips: list[Clip] = []
-        durations, waves = [], []
+        durations, waves, odd = [], [], []
         with ThreadPoolExecutor(8) as pool:
             for first in range(0, len(clips), _CHECKED_AT_ONCE):
                 part = clips[first : first + _CHECKED_AT_ONCE]
@@ -175,18 +176,20 @@ class AudioDataset(Dataset):
                         self.clips.append(clip)
                         durations.append(found[0])
                         waves.append(found[1])
+                        odd += [f"{clip.path}: {'; '.join(found[2])}"] if found[2] else []
         self.durations = np.array(durations)
         if cache:
             self._cached = waves
+        if odd:
+            _log.warning(_listed(f"{len(odd)} of {len(clips)} files are read all the same:", odd))
         if not self._skipped_at_start:
             return
         path, reason = self._skipped_at_start[0]
         count = f"{len(self._skipped_at_start)} of {len(clips)} files cannot be used"
         if self.strict or not self.clips:
             raise AudioError(path, reason if len(clips) == 1 else f"{reason} ({count})")
-        named = [f"{path}: {reason}" for path, reason in self._skipped_at_start[:_NAMED_AT_ONCE]]
-        more = len(self._skipped_at_start) - len(named)
-        _log.warning("\n  ".join([f"{count} and are left out:", *named, *([f"and {more} more"] if more else [])]))
+        named = [f"{path}: {reason}" for path, reason in self._skipped_at_start]
+        _log.warning(_listed(f"{count} and are left out:", named))
 
     def _check_seconds(self) -> None:
         for clip, duration in zip(self.clips, self.durations, strict=True):
@@ -195,13 +198,14 @@ class AudioDataset(Dataset):
                     f"{clip.path} lasts {duration:g} s, but {len(clip.seconds)} seconds of it have labels"
                 )
 
-    def _check(self, clip: Clip, cache: bool) -> tuple[float, Tensor | None] | AudioError:
-        """Seconds and, if wanted, waveform of a clip, or what is wrong with it."""
+    def _check(self, clip: Clip, cache: bool) -> tuple[float, Tensor | None, list[str]] | AudioError:
+        """Seconds, waveform if wanted, and what is odd about a clip, or what is wrong with it."""
         try:
-            wave = torch.from_numpy(read_audio(clip.path, self.sample_rate)) if cache else None
-            seconds = probe(clip.path).duration if wave is None else len(wave) / self.sample_rate
-            self._require_length(clip, seconds)
-            return seconds, wave
+            with AudioFile(clip.path) as file:
+                wave = torch.from_numpy(file.read(self.sample_rate)) if cache else None
+                seconds = file.info.duration if wave is None else len(wave) / self.sample_rate
+                self._require_length(clip, seconds)
+                return seconds, wave, new_notes(file)
         except AudioError as error:
             return error
 
@@ -256,3 +260,8 @@ class AudioDataset(Dataset):
 
     def _frames(self, seconds: float) -> int:
         return frame_count(round(seconds * self.sample_rate), self.sample_rate)
+
+
+def _listed(heading: str, lines: list[str]) -> str:
+    more = len(lines) - _NAMED_AT_ONCE
+    return "\n  ".join([heading, *lines[:_NAMED_AT_ONCE], *([f"and {more} more"] if more > 0 else [])])

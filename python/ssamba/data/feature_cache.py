@@ -10,7 +10,8 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ import soxr
 import torch
 from torch import Tensor
 
-from ..audio import log_mel as features
-from ..audio import reading as audio
-from ..audio.log_mel import FRAME_SHIFT, MEL_BINS, SAMPLE_RATE, frame_count, log_mel
-from ..audio.reading import AudioError, read_audio
+from .. import audio
+from ..audio.log_mel import FRAME_SHIFT, MEL_BINS, SAMPLE_RATE, frame_count
+from ..audio.log_mel_blocks import BLOCK_FRAMES, log_mel_blocks
+from ..audio.reading import AudioError, AudioFile, log_notes
 from ..checkpoints.folder import save_atomically
 
 _log = logging.getLogger(__name__)
 _BLOCK = 256  # frames under one checksum: a crop reads and checks only the blocks it touches
+assert BLOCK_FRAMES % _BLOCK == 0
 _ROW = 4 * MEL_BINS  # bytes of a frame
 _ABANDONED = 3600.0  # seconds after which an unfinished entry is a killed process's
 
@@ -78,9 +80,7 @@ class FeatureCache:
             pass
         except (OSError, ValueError) as error:
             _log.warning("feature cache: %s of %s is made anew: %s", entry, path, error)
-        x = self._compute(path)
-        self._keep(entry, about, x)
-        return x[first : None if frames is None else first + frames]
+        return self._compute(path, entry, about, first, frames)
 
     def describe(self, seconds: float) -> str:
         """How much room the cache takes, and that `seconds` of audio need; clears away what killed processes left."""
@@ -99,17 +99,35 @@ class FeatureCache:
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
         return self.entries / name[:2] / f"{name[2:]}.f32"
 
-    def _compute(self, path: str) -> Tensor:
-        wave = read_audio(path, self.sample_rate)
-        if frame_count(len(wave), self.sample_rate) == 0:
-            raise AudioError(path, f"is too short: {len(wave) / self.sample_rate:.3g} s, a frame takes 0.025 s")
-        return log_mel(wave, self.sample_rate, subtract_mean=self.subtract_mean)[0]
+    def _compute(self, path: str, entry: Path, about: dict[str, Any], first: int, frames: int | None) -> Tensor:
+        """The wanted frames; all of the file are computed and kept, a block at a time."""
+        with AudioFile(path) as file:
+            count = frame_count(file.info.samples_at(self.sample_rate), self.sample_rate)
+            if count == 0:
+                raise AudioError(path, f"is too short: {file.info.duration:.3g} s, a frame takes 0.025 s")
+            last = count if frames is None else min(first + frames, count)
+            wanted: list[Tensor] = []
+            if not self._keep(entry, {**about, "frames": count}, self._passing(file, first, last, wanted)):
+                wanted.clear()
+                for _ in self._passing(file, first, last, wanted):
+                    pass
+            log_notes(file)
+        return torch.cat(wanted) if wanted else torch.empty(0, MEL_BINS)
 
-    def _keep(self, entry: Path, about: dict[str, Any], x: Tensor) -> None:
+    def _passing(self, file: AudioFile, first: int, last: int, wanted: list[Tensor]) -> Iterator[Tensor]:
+        """The log-mel of a file by blocks; what lies in frames first..last goes to `wanted` on the way."""
+        begin = 0
+        for x in log_mel_blocks(file, self.sample_rate, subtract_mean=self.subtract_mean):
+            if first < begin + len(x) and begin < last:
+                wanted.append(x[max(0, first - begin) : last - begin])
+            yield x
+            begin += len(x)
+
+    def _keep(self, entry: Path, about: dict[str, Any], blocks: Iterator[Tensor]) -> bool:
         if self._cannot_write:
-            return
+            return False
         try:
-            save_atomically(entry, lambda aside: _write_entry(aside, about, x), durable=False)
+            save_atomically(entry, lambda aside: _write_entry(aside, about, blocks), durable=False)
         except OSError as error:
             self._cannot_write.fill_(True)
             _log.warning(
@@ -117,25 +135,50 @@ class FeatureCache:
                 self.folder,
                 error.strerror,
             )
+            return False
+        return True
 
 
 def _version(*settings: Any) -> str:
     """A hash of everything but the file that decides what an entry holds."""
-    digest = hashlib.sha256(json.dumps([*settings, torch.__version__, soxr.__version__]).encode())
+    digest = hashlib.sha256(json.dumps([*settings, torch.__version__, soxr.__version__, _version_of_pyav()]).encode())
     digest.update(soundfile.__libsndfile_version__.encode())
-    for source in (audio.__file__, features.__file__, __file__):
-        digest.update(Path(source).read_bytes())
+    for source in _sources():
+        digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _sources() -> list[Path]:
+    """All code that makes features."""
+    return [*sorted(Path(audio.__file__).parent.glob("*.py")), Path(__file__)]
+
+
+def _version_of_pyav() -> str | None:
+    try:
+        return metadata.version("av")
+    except metadata.PackageNotFoundError:
+        return None
 
 
 # An entry: a line with the checksum of its JSON and the JSON, then the frames, 128 float32 each.
 
 
-def _write_entry(target: Path, about: dict[str, Any], x: Tensor) -> None:
-    header = json.dumps({**about, "frames": len(x), "crc32": _checksums(x)}).encode()
+def _write_entry(target: Path, about: dict[str, Any], blocks: Iterable[Tensor]) -> None:
+    """Frames as they come, then the line before them, for which the room was left."""
+    room = len(_header(about, [(1 << 32) - 1] * math.ceil(about["frames"] / _BLOCK)))
+    checksums: list[int] = []
     with target.open("wb") as file:
-        file.write(b"%08x %b\n" % (zlib.crc32(header), header))
-        file.write(x.numpy())
+        file.write(bytes(room))
+        for x in blocks:
+            checksums += _checksums(x)
+            file.write(x.numpy())
+        file.seek(0)
+        file.write(_header(about, checksums, room))
+
+
+def _header(about: dict[str, Any], checksums: list[int], room: int = 0) -> bytes:
+    text = json.dumps({**about, "crc32": checksums}).encode().ljust(room - len("01234567 \n"))
+    return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
 def _read_entry(entry: Path, about: dict[str, Any], first: int, frames: int | None) -> Tensor | None:

@@ -1,0 +1,74 @@
+"""The choice of a decoder for a file, by what is in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import BinaryIO
+
+from .errors import AudioError
+from .sndfile_source import MalformedError, open_sndfile
+from .sources import Source
+
+LOWEST_RATE, HIGHEST_RATE = 100, 10_000_000  # Hz; hydrophones for whales begin at about 200
+
+
+def open_source(path: str | os.PathLike) -> Source:
+    """Open an audio file with the decoder that its content asks for; its name does not matter.
+
+    Raises:
+        AudioError: the file is missing, no regular file, empty, not audio, visibly damaged, or holds no samples.
+    """
+    try:
+        with _open(path) as raw:
+            source = open_sndfile(path, raw)
+        source = source or _open_foreign(path)
+    except MalformedError as error:
+        source = _open_foreign(path)
+        source.notes.append(f"{error.reason}; read by FFmpeg as far as that goes")
+    fault = "contains no samples" if source.frames == 0 else None
+    if not LOWEST_RATE <= source.sample_rate <= HIGHEST_RATE:
+        fault = (
+            f"states a rate of {source.sample_rate} Hz; sound has {LOWEST_RATE} to {HIGHEST_RATE} Hz: "
+            "its header is damaged, write it anew with the true rate"
+        )
+    if fault:
+        source.close()
+        raise AudioError(path, fault)
+    return source
+
+
+def _open_foreign(path: str | os.PathLike) -> Source:
+    """A file that libsndfile does not read, or AudioError with what it is."""
+    from .causes import cause
+    from .pyav_source import open_pyav
+
+    try:
+        return open_pyav(path)
+    except AudioError as error:
+        if reason := cause(path):
+            raise AudioError(path, reason) from error
+        raise
+
+
+def _open(path: str | os.PathLike) -> BinaryIO:
+    """The file's bytes; Python knows why a file cannot be opened, libsndfile does not."""
+    try:
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise AudioError(path, "is a directory, not an audio file")
+        if not stat.S_ISREG(found.st_mode):
+            raise AudioError(path, "is a pipe or a device; only files can be read: write its content into one")
+        if found.st_size == 0:
+            raise AudioError(path, "is empty (0 bytes)")
+        return open(path, "rb")
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise AudioError(path, f"is a link to {os.readlink(path)}, which does not exist") from None
+        raise AudioError(path, "does not exist") from None
+    except OSError as error:
+        raise AudioError(path, f"cannot be opened: {error.strerror}") from error
+    except AudioError:
+        raise
+    except ValueError as error:  # a NUL in the name
+        raise AudioError(path, f"cannot be opened: its name has an {error}") from error
