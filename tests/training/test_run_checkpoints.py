@@ -83,10 +83,13 @@ def test_crash_at_each_rename_leaves_one_whole_checkpoint(renames, tmp_path, mon
         with pytest.raises(Crash):
             replace_directory(target, writer("new"))
     monkeypatch.undo()
+    left = sorted(path.name for path in target.parent.iterdir())
     found = resolve_checkpoint(tmp_path)
-    assert found == target
+    assert found == resolve_checkpoint(target) == (target.with_name(".last.previous") if renames == 1 else target)
     assert content(found) == WHOLE["new" if renames == 2 else "old"]
+    assert sorted(path.name for path in target.parent.iterdir()) == left  # a reader changes nothing
     recover(target)
+    assert resolve_checkpoint(tmp_path) == target
     assert not target.with_name(".last.previous").exists()
 
 
