@@ -62,17 +62,18 @@ def test_the_second_is_refused_and_nothing_is_left_behind(tmp_path):
 
 
 def test_a_living_process_holds_it_and_a_killed_one_does_not(tmp_path):
+    run = tmp_path / "run"
+
     def work(ready):
-        with locked(tmp_path / "run"):
+        with locked(run):
             ready()
             time.sleep(60)
 
-    with child(work) as (pid, _), pytest.raises(ValueError, match=in_use(tmp_path / "run", pid)):  # noqa: SIM117
-        with locked(tmp_path / "run"):
-            pass
-    assert (tmp_path / "run" / LOCK).exists()
-    with locked(tmp_path / "run"):
-        assert json.loads((tmp_path / "run" / LOCK).read_text())["pid"] == os.getpid()
+    with child(work) as (pid, _), pytest.raises(ValueError, match=in_use(run, pid)), locked(run):
+        pass
+    assert (run / LOCK).exists()
+    with locked(run):
+        assert json.loads((run / LOCK).read_text())["pid"] == os.getpid()
 
 
 def test_a_worker_that_outlives_its_parent_does_not_hold_it(tmp_path):

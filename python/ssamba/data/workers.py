@@ -97,14 +97,14 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     (r"shared memory|/torch_\d+_|Bus error", "shared memory"),
     (r"Too many open files|items of ancdata", "files"),
     (r"killed by signal: (?:Killed|Aborted)", "killed"),
-    (r"DataLoader worker .*(?:killed by signal|exited unexpectedly)|Pin memory thread exited", "died"),
-    (r"^\[Errno \d+\] (?:Connection reset by peer|Connection refused|Broken pipe)", "died"),
+    (r"DataLoader worker .*?(?:killed by signal|exited unexpectedly)|Pin memory thread exited", "died"),
+    (r"(?m)^\[Errno \d+\] (?:Connection reset by peer|Connection refused|Broken pipe)", "died"),
 )
 
 
 def _reason(error: RuntimeError | OSError, loader: DataLoader) -> str | None:
-    text = str(error)
-    kind = next((kind for pattern, kind in _SAYINGS if re.search(pattern, text)), None)
+    text = " ".join(str(error).split())
+    kind = next((kind for pattern, kind in _SAYINGS if re.search(pattern, _chain(error))), None)
     workers = f"{loader.num_workers} worker{'s' if loader.num_workers > 1 else ''}"
     if kind == "shared memory":
         return f"shared memory is full: {_shared_memory(loader, workers)}; {_WAY_OUT}, or --workers 0"
@@ -112,12 +112,21 @@ def _reason(error: RuntimeError | OSError, loader: DataLoader) -> str | None:
         return f"{workers} hold more files open than are allowed; allow more (ulimit -n 65536), or take --workers 0"
     if kind == "killed":
         return (
-            f"a worker process was killed, most likely because memory ran out; take fewer than {workers} or a smaller "
+            "a worker process was killed, most likely because memory ran out; take fewer --workers or a smaller "
             "--batch-size"
         )
     if kind == "died":
-        return f"a worker process has ended ({' '.join(text.split())[:150]}); --workers 0 shows what it died of"
+        return f"a worker process has ended ({text[:150]}); --workers 0 shows what it died of"
     return None
+
+
+def _chain(error: BaseException | None) -> str:
+    """What it says, and what those say that led to it: by what signal a process died stands in the first."""
+    said = []
+    while error is not None and len(said) < 10:
+        said.append(str(error))
+        error = error.__cause__ or error.__context__
+    return "\n".join(said)
 
 
 def _shared_memory(loader: DataLoader, workers: str) -> str:
