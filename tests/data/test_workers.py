@@ -9,23 +9,29 @@ import signal
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
+from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Subset, get_worker_info
 
+from ssamba.audio.reading import AudioError
 from ssamba.data import AudioDataset, FeatureCache, make_loader, read_manifest, workers
 from ssamba.data.workers import WorkerError, affordable_workers, batch_bytes, naming_worker_faults, shared_bytes
-from tone_clips import write_tones
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("tones") / "tones", clips=4)
 
 
 @pytest.fixture
-def dataset(tones):
-    return AudioDataset(read_manifest(tones), seconds=0.25)
+def manifest(write_wav, tmp_path):
+    """Twelve clips of three classes."""
+    for number in range(12):
+        write_wav(f"clips/{number % 3}/{number}.wav", seconds=0.3 + 0.03 * number, seed=number)
+    return read_manifest(tmp_path / "clips")
+
+
+@pytest.fixture
+def dataset(manifest):
+    return AudioDataset(manifest, seconds=0.25)
 
 
 def read(loader):
@@ -53,9 +59,9 @@ def in_workers(monkeypatch, action):
     monkeypatch.setattr(AudioDataset, "_item_if_readable", patched)
 
 
-def test_bytes_of_a_batch(dataset, tones, tmp_path):
-    read_whole = AudioDataset(read_manifest(tones))
-    cached = AudioDataset(read_manifest(tones), seconds=0.25, feature_cache=FeatureCache(tmp_path / "cache"))
+def test_bytes_of_a_batch(dataset, manifest, tmp_path):
+    read_whole = AudioDataset(manifest)
+    cached = AudioDataset(manifest, seconds=0.25, feature_cache=FeatureCache(tmp_path / "cache"))
     assert batch_bytes(dataset, 8) == 4 * 8 * (4000 + 3)
     assert batch_bytes(Subset(dataset, [0]), 8) == batch_bytes(dataset, 8)
     assert batch_bytes(read_whole, 2) == 4 * 2 * (round(16000 * read_whole.durations.max()) + 3)
@@ -153,6 +159,22 @@ def test_too_many_open_files(error, dataset):
     said = r"2 workers hold more files open than are allowed; .*ulimit -n"
     with pytest.raises(WorkerError, match=said), naming_worker_faults(DataLoader(dataset, num_workers=2)):
         raise error
+
+
+def test_a_file_that_stops_a_strict_data_set_is_named(manifest):
+    """As torch brings an error from a worker, in which the traceback there is part of the message."""
+    silent = manifest.clips[5].path
+    soundfile.write(silent, np.zeros(8000), 16000)
+    dataset = AudioDataset(manifest, seconds=0.25, strict=True)
+    try:
+        dataset[5]
+    except AudioError:
+        brought = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(AudioError) as caught, naming_worker_faults(DataLoader(dataset, num_workers=1)):
+        brought.reraise()
+    assert (caught.value.path, caught.value.reason) == (silent, "is silent: every sample is 0")
+    with pytest.raises(AudioError, match=r"^x: is short$"), naming_worker_faults(DataLoader(dataset)):
+        raise AudioError("x", "is short")
 
 
 def test_other_errors_pass(dataset, monkeypatch):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from torch.utils.data import DataLoader, Subset
 
 from ..audio.log_mel import FRAME_SHIFT, MEL_BINS, SAMPLE_RATE
+from ..audio.reading import AudioError
 from ..checkpoints.disk import in_words
 from .dataset import AudioDataset
 
@@ -61,23 +63,24 @@ def affordable_workers(dataset: AudioDataset | Subset, batch_size: int, workers:
 
 
 def leave_signals_to_main(worker: int) -> None:
-    """Signals that reach every process of a terminal or a job are the main process's, which ends the workers.
-
-    The first SIGTERM is ignored, as a batch system sends it to all; the second one ends the worker.
-    """
+    """Signals that reach every process of a terminal or a job are the main process's, which then ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _ignore_once)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_main_says_so, args=[os.getppid()], daemon=True).start()
 
 
-def _ignore_once(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)
+def _end_when_main_says_so(main: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main:
+        pass  # a batch system tells all processes
+    os._exit(0)
 
 
 @contextmanager
 def naming_worker_faults(loader: DataLoader) -> Iterator[None]:
-    """Inside, what befalls the processes of a loader is a WorkerError; other errors pass.
+    """Inside, what befalls the processes of a loader is a WorkerError; other errors pass, as they were raised there.
 
     torch tells of a dead process wherever the main one happens to be, so this belongs around all of the work.
     """
@@ -85,6 +88,12 @@ def naming_worker_faults(loader: DataLoader) -> Iterator[None]:
         yield
     except WorkerError:
         raise
+    except AudioError as error:
+        if not str(error).startswith("Caught AudioError in "):
+            raise
+        said = re.split(r"\bAudioError: ", str(error))[-1].strip()  # below the traceback of the worker
+        path, _, reason = said.partition(": ")
+        raise AudioError(path, reason) from error
     except (RuntimeError, OSError) as error:
         reason = _reason(error, loader) if loader.num_workers else None
         if reason is None:

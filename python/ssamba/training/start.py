@@ -37,19 +37,20 @@ SIZE_FIELDS = (
     *("fshape", "tshape", "fstride", "tstride"),
 )
 MEASURED_CLIPS = 1000
+PATIENCE = 10.0  # seconds before it is said that others are waited for
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by which processes find each other
 
 
 def make_accelerator(precision: str, device: str) -> Accelerator:
     """An Accelerator; raises ValueError if this machine cannot compute in `precision`, or other processes are missing.
 
-    Whoever starts one process of several waits here for the others; after ten seconds a line says so.
+    Whoever starts one process of several waits here for the others; after a while a line says so.
     """
     AcceleratorState._reset_state()  # a program may pretrain in bf16 and then fine-tune in float32
     found = ", ".join(f"{name}={os.environ[name]}" for name in RENDEZVOUS if name in os.environ)
     told = f"the environment says that this process is one of several ({found})"
     way_out = "start it with torchrun or accelerate launch, or unset these variables to use this process alone"
-    waiting = threading.Timer(10, say, [f"{told}; waiting for the others. If there are none, {way_out}"])
+    waiting = threading.Timer(PATIENCE, say, [f"{told}; waiting for the others. If there are none, {way_out}"])
     waiting.daemon = True
     if found:
         waiting.start()
