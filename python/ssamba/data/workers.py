@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,17 +89,23 @@ def naming_worker_faults(loader: DataLoader) -> Iterator[None]:
         yield
     except WorkerError:
         raise
-    except AudioError as error:
-        if not str(error).startswith("Caught AudioError in "):
+    except (RuntimeError, OSError, AudioError) as error:
+        if not loader.num_workers:
             raise
-        said = re.split(r"\bAudioError: ", str(error))[-1].strip()  # below the traceback of the worker
+        traceback.clear_frames(error.__traceback__)  # a circle in there would keep the processes until it is collected
+        named = _named(error, loader)
+        if named is None:
+            raise
+        raise named from error
+
+
+def _named(error: Exception, loader: DataLoader) -> WorkerError | AudioError | None:
+    if isinstance(error, AudioError):
+        said = re.split(r"\bAudioError: ", str(error))[-1].strip()  # after the traceback of the worker
         path, _, reason = said.partition(": ")
-        raise AudioError(path, reason) from error
-    except (RuntimeError, OSError) as error:
-        reason = _reason(error, loader) if loader.num_workers else None
-        if reason is None:
-            raise
-        raise WorkerError(reason) from error
+        return AudioError(path, reason) if str(error).startswith("Caught AudioError in ") else None
+    reason = _reason(error, loader)
+    return WorkerError(reason) if reason else None
 
 
 # What torch says, and what of it is meant. Of two that fit, the first.
