@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from ssamba.checkpoints.folder import save_atomically
 from ssamba.training import Interrupted
-from ssamba.training.run_lock import LOCK, locked
+from ssamba.training.run_directory import holds_nothing
+from ssamba.training.run_lock import locked
 
 from .charts import Series
 from .experiment import BASELINE, PRETRAINED, SCRATCH, Outcome, curve, run_experiment
@@ -77,7 +78,7 @@ def check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; give --out a folder, new or of an earlier demo")
     holds_demo = any((out / name).is_dir() for name in ("words", "words.partial"))
-    if out.is_dir() and any(path.name != LOCK for path in out.iterdir()) and not holds_demo:
+    if out.is_dir() and not holds_nothing(out) and not holds_demo:
         raise FileExistsError(f"{out} is not empty and holds no earlier demo; choose another --out")
 
 

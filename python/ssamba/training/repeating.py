@@ -19,8 +19,8 @@ from .finetuning import finetune
 from .fold_table import metric_table
 from .interrupt import Interrupted
 from .progress import say
-from .run_directory import absolute_settings, check_resumable, read_run_config, versions, write_json
-from .run_lock import LOCK, locked
+from .run_directory import absolute_settings, check_resumable, holds_nothing, read_run_config, versions, write_json
+from .run_lock import locked
 from .settings import EvaluateSettings, FinetuneSettings, RepeatSettings
 from .start import make_accelerator, open_manifest
 
@@ -109,16 +109,15 @@ def _folds(settings: RepeatSettings) -> tuple[dict[str, dict[str, str]], str | N
 
 def _check_startable(out: Path, settings: RepeatSettings) -> None:
     """Raise ValueError unless `out`, which is locked, is new, or holds the same experiment, to be resumed."""
-    unfinished = unfinished_files(out)
     config = read_run_config(out, "repeat")
     if config is None:
-        if any(path.name != LOCK and path not in unfinished for path in out.iterdir()):
+        if not holds_nothing(out):
             raise ValueError(f"{out} exists and holds no results of ssamba repeat; choose another --out")
     elif any(path.is_dir() for path in out.iterdir()):  # or it was stopped before its first run
         if not settings.resume:
             raise ValueError(f"{out} already holds such runs; go on with --resume or choose another --out")
         check_resumable(out, config["settings"], settings)
-    for path in unfinished:
+    for path in unfinished_files(out):
         path.unlink(missing_ok=True)
 
 

@@ -71,6 +71,12 @@ def absolute_settings(settings: Settings) -> dict[str, Any]:
     return {k: os.path.abspath(v) if k in settings.paths() and isinstance(v, str) else v for k, v in values.items()}
 
 
+def holds_nothing(folder: Path) -> bool:
+    """Whether a folder is empty, but for what a start that was killed left there."""
+    unfinished = unfinished_files(folder)
+    return all(path.name == LOCK or path in unfinished for path in folder.iterdir())
+
+
 def read_run_config(out: str | Path, verb: str) -> dict[str, Any] | None:
     """config.json of the `verb` run in `out`; None if there is no run; ValueError for another."""
     file = Path(out) / "config.json"
@@ -160,7 +166,7 @@ class RunDirectory:
         """
         config = read_run_config(self.path, verb)
         unfinished = unfinished_files(self.path)
-        if config is None and any(path.name != LOCK and path not in unfinished for path in self.path.iterdir()):
+        if config is None and not holds_nothing(self.path):
             raise ValueError(f"{self.path} is not empty and holds no run (no config.json); choose another --out")
         if config is None or not self.begun:
             self._clear(unfinished)
