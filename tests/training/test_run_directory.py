@@ -78,11 +78,13 @@ def test_a_run_without_its_last_checkpoint_is_not_begun_anew(run, tones):
 
 def test_moved_together(tones, tmp_path, capsys):
     shutil.copytree(tones, tmp_path / "old" / "data")
-    pretrain(settings_of(tmp_path / "old" / "data", tmp_path / "old" / "run"))
+    cache = str(tmp_path / "old" / "cache")
+    pretrain(settings_of(tmp_path / "old" / "data", tmp_path / "old" / "run", feature_cache=cache))
     (tmp_path / "old").rename(tmp_path / "new")
     new = tmp_path / "new"
     saved = saved_settings(new / "run", "pretrain")
     assert (saved["data"], saved["out"]) == (str(new / "data"), str(new / "run"))
+    assert saved["feature_cache"] == str(new / "cache")
     assert pretrain(PretrainSettings(**{**saved, "resume": True, "max_steps": 1})).status == "already finished"
     assert f"data has moved: it was {tmp_path}/old/data, now {new}/data\n" in capsys.readouterr().err
     written = json.loads((new / "run" / "config.json").read_text())["settings"]

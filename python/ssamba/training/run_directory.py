@@ -19,6 +19,7 @@ from .progress import say
 from .run_lock import LOCK
 
 _SOURCES = ("data", "validation", "test", "label_csv", "audio_root")  # paths that a resumed run reads again
+_HELPERS = ("pretrained", "feature_cache")  # paths that it can do without
 _PACKAGES = ("ssamba", "torch", "accelerate", "numpy", "soundfile", "soxr", "scikit-learn")
 
 
@@ -102,7 +103,7 @@ def saved_settings(out: str | Path, verb: str) -> dict[str, Any] | None:
         return None
     settings, here = content["settings"], os.path.abspath(out)
     there = settings.get("out")
-    for name in (*_SOURCES, "pretrained"):
+    for name in (*_SOURCES, *_HELPERS):
         path = settings.get(name)
         if path and there and os.path.isabs(there) and not os.path.exists(path):
             beside = os.path.normpath(os.path.join(here, os.path.relpath(path, there)))
@@ -210,7 +211,7 @@ class RunDirectory:
                     f"now {_brief(value)}"
                 )
         now = absolute_settings(settings)
-        places = {name: now[name] for name in (*_SOURCES, "out") if now.get(name)}
+        places = {name: now[name] for name in (*_SOURCES, *_HELPERS, "out") if now.get(name)}
         if any(saved["settings"].get(name) != path for name, path in places.items()):
             write_json(self.config, {**saved, "settings": {**saved["settings"], **places}, **facts})
 
