@@ -195,8 +195,8 @@ def test_a_full_disk_costs_time_only(sound, cache, computed, caplog):
     assert computed == paths * 2
     assert entries(cache) == []
     assert caplog.messages == [
-        f"feature cache: cannot write to {cache.folder} ({os.strerror(errno.EFBIG)}); what is not in it is computed "
-        "each time"
+        f"feature cache: cannot write to {cache.folder} ({os.strerror(errno.EFBIG)}: more than this file system "
+        "or ulimit -f allows); what is not in it is computed each time"
     ]
 
 

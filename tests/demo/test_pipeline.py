@@ -10,6 +10,7 @@ from ssamba import cli
 from ssamba.demo import add_arguments, main, pipeline, recipe, spoken_words
 from ssamba.demo.recipe import Recipe
 from ssamba.demo.spoken_words import SpokenWordsSettings
+from ssamba.training.run_lock import locked
 
 MODEL = {**recipe.MODEL, "embed_dim": 8, "depth": 1}
 PRETRAIN = {"batch_size": 4, "max_steps": 2, "validate_every": 1, "log_every": 1, **recipe.OBJECTIVE}
@@ -95,6 +96,12 @@ def test_somebody_elses_folder_is_left_alone(tiny_demo, tmp_path, place, message
     with pytest.raises(FileExistsError, match=message):
         main(arguments("--out", str(tmp_path / "demo"), "--quiet"))
     assert mine.read_text() == "mine"
+
+
+def test_two_demos_do_not_share_a_folder(tiny_demo, tmp_path):
+    with locked(tmp_path / "demo"), pytest.raises(ValueError, match="demo is in use by process"):
+        main(arguments("--out", str(tmp_path / "demo"), "--quiet"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_out_that_is_a_file_is_refused(tmp_path):

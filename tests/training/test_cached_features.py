@@ -66,7 +66,7 @@ def test_resuming_needs_a_cache_but_not_the_same_folder(tones, tmp_path):
     run("pretrain", tones, tmp_path / "run", **first)
     moved = run("pretrain", tones, tmp_path / "run", resume=True, **{**first, "feature_cache": tmp_path / "moved"})
     assert moved.status == "already finished"
-    with pytest.raises(ValueError, match=r"started with other settings: feature_cache was '.*cache', now None"):
+    with pytest.raises(ValueError, match=r"started with other settings: feature_cache was '.*moved', now None"):
         run("pretrain", tones, tmp_path / "run", resume=True, max_steps=2)
 
 

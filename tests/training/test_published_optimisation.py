@@ -88,7 +88,7 @@ def test_rates_of_a_run_on_a_plateau(tones, tmp_path, monkeypatch):
     original, losses = TrainingLoop._validate, iter([1.0, 1.0, 1.0, 0.5, 0.5])
 
     def scripted(loop, split):
-        loop.task.validate = lambda should_stop: {"loss": next(losses), "accuracy": 0.0}
+        loop.task.validate = lambda: {"loss": next(losses), "accuracy": 0.0}
         return original(loop, split)
 
     monkeypatch.setattr(TrainingLoop, "_validate", scripted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from ssamba.training import checkpoints
 from ssamba.training.checkpoints import (
+    clear_unfinished,
     load_training_state,
     recover,
     replace_directory,
@@ -83,11 +85,42 @@ def test_crash_at_each_rename_leaves_one_whole_checkpoint(renames, tmp_path, mon
         with pytest.raises(Crash):
             replace_directory(target, writer("new"))
     monkeypatch.undo()
+    left = sorted(path.name for path in target.parent.iterdir())
     found = resolve_checkpoint(tmp_path)
-    assert found == target
+    assert found == resolve_checkpoint(target) == (target.with_name(".last.previous") if renames == 1 else target)
     assert content(found) == WHOLE["new" if renames == 2 else "old"]
+    assert sorted(path.name for path in target.parent.iterdir()) == left  # a reader changes nothing
     recover(target)
+    assert resolve_checkpoint(tmp_path) == target
     assert not target.with_name(".last.previous").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", None])
+def test_what_cannot_be_written_leaves_the_old_and_is_called_by_its_own_name(name, tmp_path):
+    target = tmp_path / "checkpoints" / "last"
+    replace_directory(target, writer("old"))
+
+    def refuse(path):
+        (path / "config.json").write_text("new")
+        raise OSError(errno.ENOSPC, "No space left on device", name and str(path / name))
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        replace_directory(target, refuse)
+    assert caught.value.filename == (name and str(target / name))
+    assert content(target) == WHOLE["old"]
+    assert [path.name for path in target.parent.iterdir()] == ["last"]
+
+
+def test_a_reader_that_holds_files_open_does_not_end_the_training(tmp_path, monkeypatch):
+    """On NFS a directory stays as long as somebody reads what was in it."""
+    target = tmp_path / "checkpoints" / "last"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.shutil, "rmtree", lambda path, **options: None)
+        for text in ("old", "old", "new"):
+            replace_directory(target, writer(text))
+    assert content(target) == WHOLE["new"]
+    clear_unfinished(target.parent)
+    assert [path.name for path in target.parent.iterdir()] == ["last"]
 
 
 def test_resolve(tmp_path):

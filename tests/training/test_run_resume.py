@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import signal
+import threading
+import time
+from contextlib import ExitStack
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.data import get_worker_info
 
+from full_disk import files_up_to
+from ssamba.data.dataset import AudioDataset
+from ssamba.data.workers import WorkerError
 from ssamba.training import FinetuneSettings, Interrupted, PretrainSettings, finetune, pretrain
 from ssamba.training.checkpoints import load_training_state
 from ssamba.training.loop import TrainingLoop
+from ssamba.training.metrics_log import MetricsLog
 from tone_clips import TINY
 
 
@@ -115,7 +124,7 @@ def test_killed_in_the_middle_or_at_the_end_of_an_epoch(kind, more, steps, saved
     assert_same_run(whole(kind, **more), broken)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_finishes_the_step_and_saves(number, tones, whole, tmp_path, monkeypatch):
     broken = tmp_path / "broken"
     before = signal.getsignal(number)
@@ -137,6 +146,105 @@ def test_signal_on_the_last_step_before_validation(tones, whole, tmp_path, monke
     assert records(broken)[-1]["split"] == "train"
     assert finetune(settings_of("finetune", tones, broken, resume=True)).status == "finished"
     assert_same_run(whole("finetune"), broken)
+
+
+def at_clip(monkeypatch, count, action):
+    """Run `action` in the process that reads, once, when the `count`-th clip is about to be read."""
+    original, seen = AudioDataset._item_if_readable, []
+
+    def patched(dataset, index):
+        seen.append(index)
+        if len(seen) == count:
+            action()
+        return original(dataset, index)
+
+    monkeypatch.setattr(AudioDataset, "_item_if_readable", patched)
+
+
+def signalled_while_stuck():
+    """A signal comes while the next clip does not."""
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("clip", "step"),
+    [(1, 0), (4 * 2, 0), (4 * 3 + 2, 2), (4 * 4 + 4, 4)],
+    ids=["before the first step", "in the first batch", "in a batch", "in validation"],
+)
+def test_one_signal_ends_a_wait_for_clips(clip, step, tones, whole, tmp_path, monkeypatch):
+    broken = tmp_path / "broken"
+    settings = {"mean": -5.0, "std": 4.0}  # or clips are read to measure them
+    with monkeypatch.context() as patch:
+        at_clip(patch, clip, signalled_while_stuck)
+        started = time.monotonic()
+        with pytest.raises(Interrupted, match=rf"SIGINT: stopped after step {step} of 8, all of it saved"):
+            finetune(settings_of("finetune", tones, broken, **settings))
+        assert time.monotonic() - started < 30
+    finetune(settings_of("finetune", tones, broken, resume=True, **settings))
+    assert_same_run(whole("finetune", **settings), broken)
+
+
+def test_a_full_disk_says_what_is_saved(tones, whole, tmp_path, monkeypatch):
+    broken = tmp_path / "broken"
+    with ExitStack() as stack:
+        at_step(monkeypatch, 5, lambda: stack.enter_context(files_up_to(20_000)))
+        with pytest.raises(OSError, match="File too large") as caught:
+            finetune(settings_of("finetune", tones, broken))
+    assert caught.value.filename == str(broken / "checkpoints" / "last" / "model.safetensors")
+    assert caught.value.strerror.endswith(
+        f"; the last good checkpoint is of step 4; when that is mended, continue with --out {broken} --resume"
+    )
+    assert sorted(path.name for path in (broken / "checkpoints").iterdir()) == ["best", "last"]
+    finetune(settings_of("finetune", tones, broken, resume=True))
+    assert_same_run(whole("finetune"), broken)
+
+
+def test_a_disk_that_is_full_from_the_start(tones, tmp_path):
+    broken = tmp_path / "broken"
+    with pytest.raises(OSError, match=r"File too large.*; nothing of the run is saved yet"), files_up_to(20_000):
+        finetune(settings_of("finetune", tones, broken))
+    with pytest.raises(OSError, match="File too large") as caught, files_up_to(100):
+        finetune(settings_of("finetune", tones, tmp_path / "other"))
+    assert caught.value.filename == str(tmp_path / "other" / "config.json")
+    assert not (tmp_path / "other").exists()
+    assert finetune(settings_of("finetune", tones, broken)).status == "finished"
+
+
+def test_the_log_on_a_full_disk(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    log = MetricsLog(file, tmp_path / "tensorboard", 0)
+    log.write(1, "train", {"loss": 1.0})
+    with pytest.raises(OSError, match="File too large") as caught, files_up_to(file.stat().st_size + 10):
+        log.write(2, "train", {"loss": 2.0})
+    log.close()
+    assert caught.value.filename == str(file)
+    log = MetricsLog(file, tmp_path / "tensorboard", 2)
+    log.write(2, "train", {"loss": 3.0})
+    log._writer.flush = lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(OSError, match="No space left") as caught:
+        log.write(3, "train", {"loss": 4.0})
+    assert caught.value.filename == str(tmp_path / "tensorboard")
+    log.close()
+    assert [line["loss"] for line in map(json.loads, file.read_text().splitlines())] == [1.0, 3.0, 4.0]
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_all_of_it_saved(tones, whole, tmp_path, monkeypatch):
+    broken = tmp_path / "broken"
+    settings = {"mean": -5.0, "std": 4.0}
+    with monkeypatch.context() as patch:
+        at_clip(patch, 4 * 3 + 1, kill_if_worker)
+        with pytest.raises(WorkerError, match=r"a worker process was killed, most likely because memory ran out") as e:
+            finetune(settings_of("finetune", tones, broken, workers=1, **settings))
+    saved = load_training_state(broken / "checkpoints" / "last")["position"]["step"]
+    assert f"; the last good checkpoint is of step {saved}; when that is mended, continue with" in str(e.value)
+    finetune(settings_of("finetune", tones, broken, resume=True, **settings))
+    assert_same_run(whole("finetune", **settings), broken)
+
+
+def kill_if_worker():
+    if get_worker_info() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_finished_run_says_so(tones, tmp_path):

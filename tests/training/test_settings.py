@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
+from torch.distributed import DistNetworkError
 
-from ssamba.training import FinetuneSettings, PretrainSettings
+from ssamba.training import EvaluateSettings, FinetuneSettings, PretrainSettings, RepeatSettings, start
 from ssamba.training.finetuning import classifier_config
 from ssamba.training.pretraining import pretrain_config
 from ssamba.training.start import clip_seconds, input_frames
@@ -83,3 +85,69 @@ def test_sizes_reach_the_configuration():
 def test_scratch_classifier():
     config = classifier_config(FinetuneSettings(data="d", out="o", embed_dim=32, seconds=2.0), ("a", "b"))
     assert (config.embed_dim, config.input_tdim, config.classes, config.num_classes) == (32, 198, ("a", "b"), 2)
+
+
+def test_home_stands_in_every_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = str(tmp_path)
+    for kind in (PretrainSettings, FinetuneSettings, RepeatSettings, EvaluateSettings):
+        others = {"data": "d", "out": "o", "checkpoint": "c"}
+        others = {name: value for name, value in others.items() if name in kind.__dataclass_fields__}
+        for name in kind.paths():
+            settings = kind(**{**others, name: "~/clips"})
+            assert getattr(settings, name) == f"{home}/clips", (kind, name)
+        texts = {name for name, item in kind.__dataclass_fields__.items() if item.type in ("str", "str | None")}
+        choices = {name for name in texts if kind.__dataclass_fields__[name].metadata["choices"]}
+        assert texts - choices - set(kind.paths()) <= {"device"}
+    assert make(label_csv="~").label_csv == home
+    assert make(label_csv="~other/x").label_csv == "~other/x"
+    assert make(audio_root="a/~/b").audio_root == "a/~/b"
+
+
+def test_variables_are_not_filled_in(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match=r"^\$HOME/clips: variables stay as they are here; .*or ~ for the home folder"):
+        PretrainSettings(data="$HOME/clips", out="o")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "$HOME").mkdir()
+    assert PretrainSettings(data="$HOME", out="o").data == "$HOME"
+
+
+def accelerator_that(monkeypatch, error):
+    def fail(**settings):
+        raise error
+
+    monkeypatch.setattr(start, "Accelerator", fail)
+
+
+def test_variables_of_a_launcher_are_named(monkeypatch, capsys):
+    for name in start.RENDEZVOUS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    accelerator_that(monkeypatch, ValueError("environment variable MASTER_ADDR expected, but not set"))
+    said = (
+        r"^the environment says that this process is one of several \(RANK=0, LOCAL_RANK=0\), but the others cannot be "
+        r"reached: .* MASTER_ADDR .*; start it with torchrun or accelerate launch, or unset these variables"
+    )
+    with pytest.raises(ValueError, match=said):
+        start.make_accelerator("no", "cpu")
+    accelerator_that(monkeypatch, DistNetworkError("The client socket has timed out"))
+    with pytest.raises(ValueError, match=r"this process is one of several .* has timed out"):
+        start.make_accelerator("no", "cpu")
+    accelerator_that(monkeypatch, ValueError("bf16 mixed precision requires a supported device"))
+    with pytest.raises(ValueError, match="precision bf16 does not work here: bf16 mixed precision requires"):
+        start.make_accelerator("bf16", "cpu")
+
+
+def test_waiting_for_other_processes_is_not_silent(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(start, "PATIENCE", 0)
+
+    def wait(**settings):
+        time.sleep(0.2)
+        raise ValueError("nobody came")
+
+    monkeypatch.setattr(start, "Accelerator", wait)
+    with pytest.raises(ValueError, match="nobody came"):
+        start.make_accelerator("no", "cpu")
+    assert "waiting for the others. If there are none, start it with torchrun" in capsys.readouterr().err

@@ -89,7 +89,7 @@ def test_with_validation_the_average_competes(tones, tmp_path, monkeypatch):
     def scripted(*args):
         values = iter([0.5, 0.6, 0.7, 0.6, 0.9])  # four epochs, then the average
         original(*args)
-        return lambda should_stop: {"loss": 1.0, "accuracy": next(values)}
+        return lambda: {"loss": 1.0, "accuracy": next(values)}
 
     monkeypatch.setattr(finetuning, "validator", scripted)
     result = finetune(settings_of(tones, tmp_path / "run", validation_share=0.25))

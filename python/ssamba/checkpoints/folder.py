@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ..config import SSAMBAConfig
 from ..encoder.position import adapt_position_table
+from .disk import refused, system_error
 
 CONFIG_FILE, WEIGHTS_FILE, FROZEN_FILE = "config.json", "model.safetensors", "frozen.safetensors"
 READERS = {WEIGHTS_FILE: "SSAMBA.from_pretrained", FROZEN_FILE: "FrozenSSAMBA.from_pretrained"}
@@ -33,7 +35,11 @@ def save_atomically(path: str | os.PathLike, write: Callable[[Path], object], du
     """Calls `write` with the path of a temporary file beside `path`, flushes it to disk and renames it to `path`.
 
     Whoever reads `path` sees the whole old file or the whole new one; when `write` raises, the old one stays. Makes
-    missing directories. `durable=False` does not flush, for what a power cut may spoil: it takes milliseconds.
+    missing directories; who may read the file is up to the umask. `durable=False` does not flush, for what a power cut
+    may spoil: it takes milliseconds.
+
+    Raises what `write` raises; an error of the disk, also one that torch or safetensors hides, as OSError naming
+    `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,15 +47,36 @@ def save_atomically(path: str | os.PathLike, write: Callable[[Path], object], du
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
+        if temporary.stat().st_mode != mode:  # safetensors makes a file of its own, which none but its owner may read
+            temporary.chmod(mode)
         if durable:
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
         temporary.replace(path)
+    except Exception as error:
+        temporary.unlink(missing_ok=True)
+        found = system_error(error)
+        if found is not None and found.filename in (None, str(temporary)):
+            raise refused(found, path) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     if durable:
         _flush_directory(path.parent)
+
+
+def unfinished_files(folder: str | os.PathLike) -> list[Path]:
+    """What `save_atomically` was writing in a folder when its process was killed."""
+    return [path for path in Path(folder).iterdir() if re.fullmatch(r"\..+\.[0-9a-f]{8}\.part", path.name)]
+
+
+def save_objects(path: str | os.PathLike, state: Any) -> None:
+    """`torch.save`, so that an error of the disk is known as one."""
+    with open(path, "wb") as file:
+        torch.save(state, file)
 
 
 def write_pretrained(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..config import SSAMBAConfig
-from .folder import read_tensors, save_atomically, some_names
+from .folder import read_tensors, save_atomically, save_objects, some_names
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def save_official(
 ) -> None:
     """What `SSAMBA.save_official` documents, of a model's configuration, state dict and 1000-class head."""
     state = _official_state(config, own, unused_head)
-    save_atomically(path, lambda partial: torch.save(state, partial))
+    save_atomically(path, lambda aside: save_objects(aside, state))
 
 
 def official_name(own: str) -> str:

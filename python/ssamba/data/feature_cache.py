@@ -24,6 +24,7 @@ from .. import audio
 from ..audio.log_mel import FRAME_SHIFT, MEL_BINS, SAMPLE_RATE, frame_count
 from ..audio.log_mel_blocks import BLOCK_FRAMES, log_mel_blocks
 from ..audio.reading import AudioError, AudioFile, log_notes
+from ..checkpoints.disk import in_words
 from ..checkpoints.folder import save_atomically
 
 _log = logging.getLogger(__name__)
@@ -88,10 +89,10 @@ class FeatureCache:
         held = sizes.pop(self.entries, 0)
         needed = int(seconds * SAMPLE_RATE / FRAME_SHIFT) * _ROW
         free = shutil.disk_usage(self.folder).free
-        text = f"feature cache {self.folder}: {_in_words(held)} in it, {_in_words(needed)} needed for these clips, "
-        text += f"{_in_words(free)} free"
+        text = f"feature cache {self.folder}: {in_words(held)} in it, {in_words(needed)} needed for these clips, "
+        text += f"{in_words(free)} free"
         if sizes:
-            text += f"; {_in_words(sum(sizes.values()))} more of other settings or versions, which you may delete: "
+            text += f"; {in_words(sum(sizes.values()))} more of other settings or versions, which you may delete: "
             text += " ".join(map(str, sizes))
         return text
 
@@ -218,11 +219,3 @@ def _sizes(folder: Path) -> Iterator[int]:
                     yield found.st_size
             except OSError:  # another process renamed or removed it, or we may not
                 continue
-
-
-def _in_words(size: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from ..audio.log_mel import frame_count, log_mel
 from .dataset import AudioDataset
+from .workers import affordable_workers, leave_signals_to_main
 
 
 class ClipSampler(Sampler[int]):
@@ -75,26 +76,30 @@ def make_loader(
     `dataset.clips`. With a feature cache, log_mel (B, T, 128) and frames (B,) stand in place of wave and lengths. A
     batch lacks the clips that could not be read (see `AudioDataset`). The batches of an epoch depend on (seed, epoch)
     alone, whatever `num_workers`; choose the epoch with `loader.sampler.set_epoch`, and resume by skipping batches.
+    Inside `naming_worker_faults(loader)` (workers.py) what befalls the processes is one sentence.
 
     Args:
         dataset: an AudioDataset.
         batch_size: clips in a batch, at least 1.
         shuffle: random order; otherwise that of the data set.
         seed: of the order, at least 0.
-        num_workers: processes that read ahead; 0 reads in this one.
+        num_workers: processes that read ahead, fewer if /dev/shm is too small for their batches; 0 reads in this one.
         drop_last: leave out a last batch that is not full.
         weights: (clips,) chances of the clips, such as `class_balanced_weights`; draws with replacement.
     """
+    num_workers = affordable_workers(dataset, batch_size, num_workers)
+    # How many workers there are to be was asked for; torch warns each time a loader is made, or made again.
+    warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
     return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=ClipSampler(dataset, shuffle, seed, weights),
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=_collate_and_share if num_workers else collate,
         drop_last=drop_last,
         generator=torch.Generator().manual_seed(seed),  # or each pass would move torch's default one
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_leave_interrupts_to_main if num_workers else None,
+        worker_init_fn=leave_signals_to_main if num_workers else None,
         persistent_workers=num_workers > 0,
     )
 
@@ -138,6 +143,10 @@ def _stack(labels: list[Tensor]) -> Tensor:
     return torch.stack(labels) if labels[0].ndim == 1 else pad_sequence(labels, batch_first=True)
 
 
-def _leave_interrupts_to_main(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal; the main one ends the workers, without a traceback from each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _collate_and_share(items: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """`collate` in a worker, which puts the batch into shared memory itself.
+
+    Left to the queue, as torch does, a full /dev/shm is met in a thread of it: the batch is lost without a word, and
+    the main process waits for ever.
+    """
+    return {name: tensor.share_memory_() for name, tensor in collate(items).items()}

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from .clips import Manifest
 from .dataset import AudioDataset
 from .loader import log_mel_of, make_loader
+from .workers import naming_worker_faults
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def dataset_statistics(
     loader = make_loader(part, batch_size, shuffle=False, seed=0, num_workers=num_workers)
     seen: set[int] = set()
     frames, count, mean, squares = 0, 0, 0.0, 0.0  # squares: sum of squared distances from the mean
-    with torch.inference_mode():
+    with torch.inference_mode(), naming_worker_faults(loader):
         for batch in tqdm(
             loader, desc="statistics", unit="batch", disable=not progress, leave=False, dynamic_ncols=True
         ):

@@ -14,6 +14,7 @@ import numpy as np
 
 from ssamba import SSAMBA
 from ssamba.training import EvaluateSettings, FinetuneSettings, PretrainSettings, evaluate, finetune, pretrain
+from ssamba.training.run_directory import holds_nothing
 
 from .baseline import logistic_regression_accuracy, mean_log_mel
 from .recipe import Recipe
@@ -113,7 +114,7 @@ def _labels(paths: list[Path]) -> np.ndarray:
 
 
 def _remove_run(run: Path) -> None:
-    if run.is_dir() and ((run / "config.json").is_file() or not any(run.iterdir())):
+    if run.is_dir() and ((run / "config.json").is_file() or holds_nothing(run)):
         shutil.rmtree(run)
     elif run.exists():
         raise FileExistsError(

@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from ssamba.checkpoints.folder import save_atomically
 from ssamba.training import Interrupted
+from ssamba.training.run_directory import holds_nothing
+from ssamba.training.run_lock import locked
 
 from .charts import Series
 from .experiment import BASELINE, PRETRAINED, SCRATCH, Outcome, curve, run_experiment
@@ -31,9 +33,14 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0, seeds: int = 1, quie
     """Runs the demo in `out` and returns the outcome of each seed.
 
     Raises SpeechEngineError if the speech engine fails, FileExistsError if `out` or something in it is not the demo's,
-    and what training raises.
+    ValueError if another process is at it, and what training raises.
     """
     check_folder(out)
+    with locked(out):  # the runs below it are held by training itself, but removed before
+        return _run_demo(out, quick, seed, seeds, quiet)
+
+
+def _run_demo(out: Path, quick: bool, seed: int, seeds: int, quiet: bool) -> list[Outcome]:
     chosen = recipe(quick, seed)
     words, making = _make_sounds(out, chosen, quiet)
     page_file, results_file = out / "report.html", out / "results.json"
@@ -71,7 +78,7 @@ def check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; give --out a folder, new or of an earlier demo")
     holds_demo = any((out / name).is_dir() for name in ("words", "words.partial"))
-    if out.is_dir() and any(out.iterdir()) and not holds_demo:
+    if out.is_dir() and not holds_nothing(out) and not holds_demo:
         raise FileExistsError(f"{out} is not empty and holds no earlier demo; choose another --out")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import numpy as np
+
+from ssamba.checkpoints.folder import save_atomically
 
 from .charts import Series, confusion_chart, line_chart, spectrogram_png, wav_uri
 from .report_style import STYLE
@@ -83,12 +84,9 @@ def duration(seconds: float) -> str:
 
 def write_report(report: Report, path: Path) -> Path:
     """Writes the page to `path` (aside, then renamed) and returns the path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(page(report), encoding="utf-8")
-    os.replace(aside, path)
-    return path
+    text = page(report)
+    save_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    return Path(path)
 
 
 def page(report: Report) -> str:

@@ -11,14 +11,15 @@ import torch
 
 from ..data.dataset import AudioDataset
 from ..data.loader import make_loader
+from ..data.workers import naming_worker_faults
 from .checkpoints import resolve_checkpoint
 from .loading import class_names, freeze, load_classifier
 from .metrics import ClassificationMetrics, classification_metrics
 from .result import report_skipped
-from .run_directory import absolute_settings, fingerprint, saved_settings, versions, write_json
+from .run_directory import absolute_settings, saved_settings, versions, write_json
 from .scoring import class_scores, classification_loss, score_clips
 from .settings import EvaluateSettings
-from .start import make_accelerator, open_feature_cache, open_manifest, say_room, seconds_of
+from .start import clips_of, make_accelerator, open_feature_cache, open_manifest, say_room, seconds_of
 
 
 def training_settings(checkpoint: str) -> dict[str, Any] | None:
@@ -73,7 +74,8 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     say_room(cache, dataset, quiet=settings.quiet)
     loader = make_loader(dataset, settings.batch_size, shuffle=False, seed=0, num_workers=settings.workers)
     frozen = freeze(model, accelerator.device, settings.dtype)
-    scored = score_clips(frozen, loader, pooling, accelerator, settings.quiet)
+    with naming_worker_faults(loader):
+        scored = score_clips(frozen, loader, pooling, accelerator, settings.quiet)
     loss_kind = "ce" if readout.scores == "softmax" else "bce"
     loss = classification_loss(torch.from_numpy(scored.logits), torch.from_numpy(scored.targets), loss_kind)
     metrics = classification_metrics(scored.logits, scored.targets)
@@ -90,7 +92,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         "auc": {classes[index]: value for index, value in metrics.per_class_auc.items()},
         "confusion_matrix": None if metrics.confusion is None else metrics.confusion.tolist(),  # rows true
         "skipped_files": [list(pair) for pair in dataset.skipped],
-        "data": fingerprint([(clip.path, clip.labels + clip.seconds) for clip in dataset.clips]),
+        "data": clips_of(dataset),
         "settings": absolute_settings(settings),
         "training": training_settings(settings.checkpoint),
         "model": config.to_dict(),

@@ -13,6 +13,7 @@ from ..config import SSAMBAConfig
 from ..data.augment import add_noise, mixup, roll, spec_augment
 from ..data.manifest import Manifest
 from ..model import SSAMBA
+from .agreement import agreed
 from .clip_names import describe_clips
 from .loading import Readout, load_classifier, load_config, load_model, save_classifier
 from .loop import Task, TrainingLoop
@@ -30,6 +31,7 @@ from .start import (
     make_accelerator,
     make_data,
     measured,
+    open_run,
     size_overrides,
     training_and_validation,
     validation_loader,
@@ -73,33 +75,32 @@ def finetune(settings: FinetuneSettings) -> RunResult:
 
     The best checkpoint is chosen on held-out clips. Resuming is as exact as in `pretrain`.
 
-    Raises ValueError for settings, data or a run directory that cannot be used, `Interrupted` after SIGINT or SIGTERM
-    (the run is saved), `NonFiniteError` if the loss is not finite.
+    Raises as `pretrain` does.
     """
     directory = RunDirectory(settings.out)
-    resuming = directory.check_startable("finetune", settings)
     accelerator = make_accelerator(settings.precision, settings.device)
-    accelerator.wait_for_everyone()  # all processes have looked at the directory before one writes to it
-    train, validation = training_and_validation(settings)
-    loss = loss_for(settings, train, validation)
-    config = classifier_config(settings, train.classes)
-    data = make_data(settings, train, validation, config, settings.balance, per_second=settings.pooling == "segments")
-    facts = {**data.facts(accelerator), "classes": list(train.classes)}
-    if resuming:
-        directory.check_same(facts)
-        model, _ = load_classifier(directory.last)
-    else:
-        model = new_classifier(settings, config, data)
-        if accelerator.is_main_process:
-            directory.write_config("finetune", settings, facts, model=model.config.to_dict(), loss=loss)
-    for part in (model.cpredlayer, model.gpredlayer, model.mask_embed):
-        part.requires_grad_(False)  # of pretraining only
-    if settings.freeze_encoder:
-        model.requires_grad_(False)
-        model.head.requires_grad_(True)
-    model.gradient_checkpointing_enable(settings.gradient_checkpointing)
-    task = make_task(settings, model, data, accelerator, loss)
-    return run_to_end(TrainingLoop(accelerator, settings, task, directory), resuming, data)
+    with open_run(directory, "finetune", settings, accelerator) as resuming:
+        train, validation = training_and_validation(settings)
+        loss = loss_for(settings, train, validation)
+        config = load_config(directory.last) if resuming else classifier_config(settings, train.classes)
+        by_second = settings.pooling == "segments"
+        data = make_data(settings, train, validation, config, settings.balance, per_second=by_second)
+        facts = {**data.facts(settings, accelerator), "classes": list(train.classes)}
+        if resuming:
+            agreed(accelerator, lambda: directory.go_on(settings, facts))
+            model, _ = load_classifier(directory.last)
+        else:
+            model = new_classifier(settings, config, data)
+            about = {"model": model.config.to_dict(), "loss": loss}
+            agreed(accelerator, lambda: directory.write_config("finetune", settings, facts, **about))
+        for part in (model.cpredlayer, model.gpredlayer, model.mask_embed):
+            part.requires_grad_(False)  # of pretraining only
+        if settings.freeze_encoder:
+            model.requires_grad_(False)
+            model.head.requires_grad_(True)
+        model.gradient_checkpointing_enable(settings.gradient_checkpointing)
+        task = make_task(settings, model, data, accelerator, loss)
+        return run_to_end(TrainingLoop(accelerator, settings, task, directory), resuming, data)
 
 
 def loss_for(settings: FinetuneSettings, train: Manifest, validation: Manifest | None) -> str:
@@ -172,13 +173,11 @@ def make_task(settings: FinetuneSettings, model: SSAMBA, data: Data, accelerator
 def validator(
     settings: FinetuneSettings, model: SSAMBA, data: Data, accelerator: Accelerator, loss: str
 ) -> Callable[[Callable[[], bool]], dict[str, float] | None]:
-    """validate(should_stop) → loss and metrics on the held-out clips; None if stopped."""
+    """validate() → loss and metrics on the held-out clips."""
     loader = validation_loader(data.validation, settings, accelerator)
 
-    def validate(should_stop: Callable[[], bool]) -> dict[str, float] | None:
-        scored = score_clips(model, loader, settings.pooling, accelerator, settings.quiet, should_stop)
-        if scored is None:
-            return None
+    def validate() -> dict[str, float]:
+        scored = score_clips(model, loader, settings.pooling, accelerator, settings.quiet)
         value = classification_loss(torch.from_numpy(scored.logits), torch.from_numpy(scored.targets), loss)
         return {"loss": float(value), **classification_metrics(scored.logits, scored.targets).values()}
 

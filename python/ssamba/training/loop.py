@@ -17,9 +17,11 @@ from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
+from ..data.workers import WorkerError, naming_worker_faults
+from .agreement import agreed
 from .averages import StepAverages
 from .checkpoints import load_training_state, replace_directory, save_training_state
-from .interrupt import Interrupted, SignalWatch
+from .interrupt import Interrupted, SignalWatch, StopWaiting
 from .metrics_log import MetricsLog
 from .nonfinite import NonFiniteError, first_nonfinite_module, last_nonfinite_gradient
 from .position import Position
@@ -39,8 +41,8 @@ class Task:
     """What a verb hands to the loop.
 
     `module(batch) -> {"loss": 0-dim, ...}` is trained; `save(path)` writes the model inside it to a directory.
-    `validate(should_stop) -> {name: value}`, or None if it was told to stop; the checkpoint with the best `select`
-    value is kept (lowest "loss", highest anything else). `describe(batch)` names the clips of a batch.
+    `validate() -> {name: value}` changes nothing, so that a signal may end it anywhere; the checkpoint with the best
+    `select` value is kept (lowest "loss", highest anything else). `describe(batch)` names the clips of a batch.
     """
 
     module: nn.Module
@@ -48,7 +50,7 @@ class Task:
     loader: Any
     save: Callable[[Path], None]
     describe: Callable[[Batch], str]
-    validate: Callable[[Callable[[], bool]], dict[str, float] | None] | None
+    validate: Callable[[], dict[str, float]] | None
     select: str = "loss"
     average: tuple[int, int] | None = None  # first and last epoch, counted from 1, whose weights are averaged
 
@@ -66,26 +68,46 @@ class TrainingLoop:
         self.averages = StepAverages()
         self.overflows = 0
         self.weight_average = WeightAverage()
+        self.saved_step: int | None = None  # of checkpoints/last
 
     def run(self, resume: bool) -> str:
         """Train to the end: "finished", "stopped early" or "already finished".
 
-        Raises Interrupted after a signal (all is saved), NonFiniteError when a loss or gradient is not finite.
+        Raises Interrupted after a signal (all is saved), NonFiniteError when a loss or gradient is not finite, OSError
+        when a file of the run cannot be written, WorkerError when the processes that read cannot go on; these two say
+        what is saved.
         """
         if resume:
             self._load()
         if self.position.finished:
             return "already finished"
         main = self.accelerator.is_main_process
-        self.log = MetricsLog(self.directory.metrics, self.directory.tensorboard, self.position.step) if main else None
+        self.log = None
         self.display = ProgressDisplay(self.total_steps, self.position.step, self.settings.quiet or not main)
         try:
-            with SignalWatch() as self.watch:
+            if main:
+                self.log = MetricsLog(self.directory.metrics, self.directory.tensorboard, self.position.step)
+            with SignalWatch() as self.watch, naming_worker_faults(self.task.loader):
                 return self._train()
+        except WorkerError as error:
+            raise WorkerError(f"{error}; {self._way_on()}") from error
+        except OSError as error:
+            if error.filename is None or not Path(error.filename).is_relative_to(self.directory.path):
+                raise
+            raise OSError(error.errno, f"{error.strerror}; {self._way_on()}", error.filename) from error
         finally:
             self.display.close()
             if self.log:
                 self.log.close()
+
+    def _way_on(self) -> str:
+        """What is saved of a run that cannot go on as it is, and how it goes on."""
+        if self.saved_step is None:
+            return "nothing of the run is saved yet; when that is mended, start it again"
+        return (
+            f"the last good checkpoint is of step {self.saved_step}; when that is mended, continue with "
+            f"--out {self.directory.path} --resume"
+        )
 
     def _train(self) -> str:
         position, step_batches, received = self.position, self._step_batches(), 0
@@ -107,9 +129,29 @@ class TrainingLoop:
                     f"{self.directory.path}; continue with --out {self.directory.path} --resume",
                     received,
                 )
-            received = self._step(next(step_batches))
+            batches = self._next(step_batches)
+            if batches is None:
+                received = self.watch.received
+                continue
+            received = self._step(batches)
             if position.step % self.settings.log_every == 0 or position.step == self.total_steps:
                 self._write_log("train", self.averages.flush())
+
+    def _next(self, step_batches: Iterator[list[Batch]]) -> list[Batch] | None:
+        """The batches of the next step; None if a signal came while they were waited for.
+
+        Several processes stop together, so that one of them waits for its batches to the end.
+        """
+        alone = self.accelerator.num_processes == 1
+        try:
+            with self.watch.at_once(alone), naming_worker_faults(self.task.loader):
+                return next(step_batches)
+        except StopWaiting:
+            return None
+        except WorkerError:
+            if alone:  # a step that is done need not be done again
+                self._save(self.directory.last, with_state=True)
+            raise
 
     def _step_batches(self) -> Iterator[list[Batch]]:
         """The batches of each optimiser step, from the current position on, without end."""
@@ -225,8 +267,10 @@ class TrainingLoop:
         """Validate the weights as they are, and keep them if they are the best yet."""
         position = self.position
         self.module.eval()
-        values = self.task.validate(lambda: bool(self.watch.received) and self.accelerator.num_processes == 1)
-        if values is None:
+        try:
+            with self.watch.at_once(self.accelerator.num_processes == 1):
+                values = self.task.validate()
+        except StopWaiting:
             return self.watch.received
         position.validated = position.step
         if self.task.select not in values:
@@ -270,9 +314,9 @@ class TrainingLoop:
             if with_state:
                 save_training_state(path, self._state())
 
-        if self.accelerator.is_main_process:
-            replace_directory(target, write)
-        self.accelerator.wait_for_everyone()
+        agreed(self.accelerator, lambda: replace_directory(target, write))
+        if with_state:
+            self.saved_step = self.position.step
 
     def _state(self) -> dict[str, Any]:
         scaler = self.accelerator.scaler
@@ -287,6 +331,7 @@ class TrainingLoop:
     def _load(self) -> None:
         state = load_training_state(self.directory.last)
         self.position = Position(**state["position"])
+        self.saved_step = self.position.step
         self.averages = StepAverages(**state["averages"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.weight_average.load_state_dict(state["weight_average"])

@@ -24,16 +24,17 @@ def option(
     maximum: float | None = None,
     affects_result: bool = True,
     positional: bool = False,
+    path: bool = False,
 ) -> Any:
     """A dataclass field with what its command line option needs to know: help text, group, and allowed values.
 
     `minimum` and `maximum` are inclusive, `above` is exclusive. `affects_result=False` marks what a resumed run may
-    change (number of workers, how often to log); `positional` arguments come without a name. `default=REQUIRED`
-    makes the option required.
+    change (number of workers, how often to log); `positional` arguments come without a name; in a
+    `path`, ~ is the home folder. `default=REQUIRED` makes the option required.
     """
     limits = {"minimum": minimum, "above": above, "maximum": maximum}
     metadata = {"help": help, "group": group, "choices": choices, "affects_result": affects_result, **limits}
-    metadata["positional"] = positional
+    metadata |= {"positional": positional, "path": path}
     return field(default=default, metadata=metadata)
 
 
@@ -78,13 +79,27 @@ class Settings:
         annotations = typing.get_type_hints(type(self))
         for item in dataclasses.fields(self):
             value = convert(item.name, getattr(self, item.name), annotations[item.name])
+            if item.metadata["path"] and value is not None:
+                value = tuple(map(_at_home, value)) if isinstance(value, tuple) else _at_home(value)
             setattr(self, item.name, value)
             if value is not None:
                 _check_limits(item.name, value, item.metadata)
 
+    @classmethod
+    def paths(cls) -> list[str]:
+        """Names of the fields that are files or folders."""
+        return [item.name for item in dataclasses.fields(cls) if item.metadata["path"]]
+
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, JSON-able."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+def _at_home(path: str) -> str:
+    """`path` with the home folder for a leading ~, which a shell fills in only where it stands alone."""
+    if path.startswith("$") and not os.path.lexists(path):
+        raise ValueError(f"{path}: variables stay as they are here; write the folder's name, or ~ for the home folder")
+    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path
 
 
 def _check_limits(name: str, value: Any, metadata: Any) -> None:

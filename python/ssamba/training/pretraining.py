@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..config import SSAMBAConfig
 from ..model import SSAMBA
+from .agreement import agreed
 from .clip_names import describe_clips
 from .loop import Task, TrainingLoop
 from .network_input import network_input
@@ -28,6 +29,7 @@ from .start import (
     make_accelerator,
     make_data,
     measured,
+    open_run,
     size_overrides,
     training_and_validation,
     validation_loader,
@@ -62,31 +64,32 @@ def pretrain(settings: PretrainSettings) -> RunResult:
     masks are the same every time. On the CPU, a run that was interrupted and resumed reaches bitwise the weights of one
     that was not.
 
-    Raises ValueError for settings, data or a run directory that cannot be used, `Interrupted` after SIGINT or SIGTERM
-    (the run is saved), `NonFiniteError` if the loss is not finite.
+    Raises ValueError for settings, data or a run directory that cannot be used or is in use, `Interrupted` after
+    SIGINT, SIGTERM or SIGHUP (the run is saved), and what `TrainingLoop.run` raises.
     """
     directory = RunDirectory(settings.out)
-    resuming = directory.check_startable("pretrain", settings)
     accelerator = make_accelerator(settings.precision, settings.device)
-    accelerator.wait_for_everyone()  # all processes have looked at the directory before one writes to it
-    config = pretrain_config(settings)
-    data = make_data(settings, *training_and_validation(settings, labels=False), config)
-    facts = data.facts(accelerator)
-    if resuming:
-        directory.check_same(facts)
-        model = SSAMBA.from_pretrained(directory.last)
-    else:
-        config = dataclasses.replace(config, **measured(settings, data))
-        seed_everything(settings.seed, "weights")
-        model = SSAMBA(config)
-        if accelerator.is_main_process:
-            directory.write_config("pretrain", settings, facts, model=config.to_dict())
-    unused = {"discriminative": model.gpredlayer, "generative": model.cpredlayer}.get(settings.objective)
-    if unused is not None:
-        unused.requires_grad_(False)
-    model.gradient_checkpointing_enable(settings.gradient_checkpointing)
-    task = make_task(settings, model, data, accelerator)
-    return run_to_end(TrainingLoop(accelerator, settings, task, directory), resuming, data)
+    with open_run(directory, "pretrain", settings, accelerator) as resuming:
+        config = pretrain_config(settings)
+        data = make_data(settings, *training_and_validation(settings, labels=False), config)
+        facts = data.facts(settings, accelerator)
+        if resuming:
+            agreed(accelerator, lambda: directory.go_on(settings, facts))
+            model = SSAMBA.from_pretrained(directory.last)
+        else:
+            config = dataclasses.replace(config, **measured(settings, data))
+            seed_everything(settings.seed, "weights")
+            model = SSAMBA(config)
+            agreed(
+                accelerator,
+                lambda: directory.write_config("pretrain", settings, facts, model=config.to_dict()),
+            )
+        unused = {"discriminative": model.gpredlayer, "generative": model.cpredlayer}.get(settings.objective)
+        if unused is not None:
+            unused.requires_grad_(False)
+        model.gradient_checkpointing_enable(settings.gradient_checkpointing)
+        task = make_task(settings, model, data, accelerator)
+        return run_to_end(TrainingLoop(accelerator, settings, task, directory), resuming, data)
 
 
 def pretrain_config(settings: PretrainSettings) -> SSAMBAConfig:
@@ -125,16 +128,14 @@ def make_task(settings: PretrainSettings, model: SSAMBA, data: Data, accelerator
 
 
 def validator(settings: PretrainSettings, step: PretrainStep, data: Data, accelerator: Accelerator) -> Callable:
-    """validate(should_stop) → mean losses over the held-out clips, masked the same way every time; None if stopped."""
+    """validate() → mean losses over the held-out clips, masked the same way every time."""
     loader = validation_loader(data.validation, settings, accelerator)
 
     @torch.no_grad()
-    def validate(should_stop: Callable[[], bool]) -> dict[str, float] | None:
+    def validate() -> dict[str, float]:
         totals: dict[str, float] = {}
         clips = 0
         for number, batch in enumerate(progress_bar(loader, "validation", settings.quiet)):
-            if should_stop():
-                return None
             seed_everything(settings.seed, "validation", number, accelerator.process_index)
             with accelerator.autocast():
                 losses = step(send_to_device(batch, accelerator.device))

@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
+
+from ..checkpoints.folder import unfinished_files
 from ..data.preparers.splits import SPLITS_FILE, Splits, read_splits
+from .agreement import agreed
 from .evaluation import evaluate
 from .finetuning import finetune
 from .fold_table import metric_table
 from .interrupt import Interrupted
 from .progress import say
-from .run_directory import absolute_settings, differences, saved_settings, versions, write_json
+from .run_directory import absolute_settings, check_resumable, holds_nothing, read_run_config, versions, write_json
+from .run_lock import locked
 from .settings import EvaluateSettings, FinetuneSettings, RepeatSettings
 from .start import make_accelerator, open_manifest
 
@@ -36,15 +42,23 @@ def repeat(settings: RepeatSettings) -> dict[str, Any]:
     Interrupted after a signal, and whatever else fine-tuning and evaluation raise.
     """
     out = Path(settings.out)
-    _check_startable(out, settings)
+    accelerator = make_accelerator(settings.precision, settings.device)
+    with ExitStack() as stack:
+
+        def enter() -> None:
+            stack.enter_context(locked(out))
+            _check_startable(out, settings)
+
+        agreed(accelerator, enter)
+        return _repeat(settings, out, accelerator)
+
+
+def _repeat(settings: RepeatSettings, out: Path, accelerator: Accelerator) -> dict[str, Any]:
     folds, label_csv = _folds(settings)
     for parts in folds.values():
         _check_apart(settings, parts)
-    accelerator = make_accelerator(settings.precision, settings.device)
-    accelerator.wait_for_everyone()  # all processes have looked at the directory before one writes to it
-    if accelerator.is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "config.json", {"verb": "repeat", "settings": absolute_settings(settings)})
+    about = {"verb": "repeat", "settings": absolute_settings(settings)}
+    agreed(accelerator, lambda: write_json(out / "config.json", about))
     runs = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
         for fold, parts in folds.items():
@@ -65,8 +79,7 @@ def repeat(settings: RepeatSettings) -> dict[str, Any]:
         "metrics": metric_table(runs),
         "runs": runs,
     }
-    if accelerator.is_main_process:
-        write_json(out / RESULTS, results)
+    agreed(accelerator, lambda: write_json(out / RESULTS, results))
     return {**results, "file": str(out / RESULTS)}
 
 
@@ -95,17 +108,17 @@ def _folds(settings: RepeatSettings) -> tuple[dict[str, dict[str, str]], str | N
 
 
 def _check_startable(out: Path, settings: RepeatSettings) -> None:
-    """Raise ValueError unless `out` is new, or holds the same experiment, to be resumed."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    saved = saved_settings(out, "repeat") if out.is_dir() else None
-    if saved is None:
-        raise ValueError(f"{out} exists and holds no results of ssamba repeat; choose another --out")
-    if not settings.resume:
-        raise ValueError(f"{out} already holds such runs; go on with --resume or choose another --out")
-    changed = differences(saved, absolute_settings(settings), settings)
-    if changed:
-        raise ValueError(f"the runs in {out} were started with other settings: {'; '.join(changed)}")
+    """Raise ValueError unless `out`, which is locked, is new, or holds the same experiment, to be resumed."""
+    config = read_run_config(out, "repeat")
+    if config is None:
+        if not holds_nothing(out):
+            raise ValueError(f"{out} exists and holds no results of ssamba repeat; choose another --out")
+    elif any(path.is_dir() for path in out.iterdir()):  # or it was stopped before its first run
+        if not settings.resume:
+            raise ValueError(f"{out} already holds such runs; go on with --resume or choose another --out")
+        check_resumable(out, config["settings"], settings)
+    for path in unfinished_files(out):
+        path.unlink(missing_ok=True)
 
 
 def _check_apart(settings: RepeatSettings, parts: dict[str, str]) -> None:

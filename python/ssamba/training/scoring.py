@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,16 +35,13 @@ def score_clips(
     pooling: str,
     accelerator: Accelerator,
     quiet: bool = False,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Scored | None:
-    """Score every clip once, in evaluation mode, gathered over processes in order of index; None if told to stop."""
+) -> Scored:
+    """Score every clip once, in evaluation mode, gathered over processes in order of index."""
     training = model.training
     model.eval()
     rows: list[tuple[int, np.ndarray, np.ndarray]] = []  # logits and labels (C,), or (seconds, C)
     try:
         for batch in progress_bar(loader, "scoring", quiet):
-            if should_stop():
-                return None
             batch = send_to_device(batch, accelerator.device)
             with torch.no_grad(), accelerator.autocast():
                 x, frames = network_input(model, batch)

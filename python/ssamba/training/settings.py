@@ -14,10 +14,17 @@ class DataSettings(Settings):
     """Where labelled or unlabelled clips come from."""
 
     data: str = option(
-        REQUIRED, "folder of class folders, flat folder, CSV (path,label) or SSAST JSON manifest", group="data"
+        REQUIRED,
+        "folder of class folders, flat folder, CSV (path,label) or SSAST JSON manifest",
+        group="data",
+        path=True,
     )
-    label_csv: str | None = option(None, "label names for a JSON manifest (index,mid,display_name)", group="data")
-    audio_root: str | None = option(None, "folder that relative paths in a CSV or JSON start from", group="data")
+    label_csv: str | None = option(
+        None, "label names for a JSON manifest (index,mid,display_name)", group="data", path=True
+    )
+    audio_root: str | None = option(
+        None, "folder that relative paths in a CSV or JSON start from", group="data", path=True
+    )
     strict: bool = option(False, "stop at an unreadable, empty or silent file instead of skipping it", group="data")
     workers: int = option(0, "processes that read audio", group="data", minimum=0, affects_result=False)
     cache: bool = option(False, "decode every clip once and keep all in memory", group="data", affects_result=False)
@@ -26,6 +33,7 @@ class DataSettings(Settings):
         "folder that keeps the log-mel of every clip, 51 kB a second; crops then begin every 10 ms. Delete it at any "
         "time",
         group="data",
+        path=True,
     )
 
     def __post_init__(self) -> None:
@@ -79,11 +87,11 @@ class ModelSettings(Settings):
 class TrainingSettings(DataSettings, ModelSettings):
     """What pretraining and fine-tuning share."""
 
-    out: str = option(REQUIRED, "run directory to create", group="run")
+    out: str = option(REQUIRED, "run directory to create", group="run", path=True)
     resume: bool = option(
         False, "continue the run in --out (starts it if there is none)", group="run", affects_result=False
     )
-    validation: str | None = option(None, "held-out clips, in any form that --data takes", group="data")
+    validation: str | None = option(None, "held-out clips, in any form that --data takes", group="data", path=True)
     validation_share: float = option(
         0.1, "part of --data held out when --validation is not given; 0 for none", group="data", minimum=0, maximum=0.9
     )
@@ -185,7 +193,10 @@ class FinetuneSettings(TrainingSettings):
     """
 
     pretrained: str | None = option(
-        None, "pretraining run, checkpoint directory or published .pth (default: train from scratch)", group="model"
+        None,
+        "pretraining run, checkpoint directory or published .pth (default: train from scratch)",
+        group="model",
+        path=True,
     )
     pooling: str = option(
         "avgtok",
@@ -251,9 +262,9 @@ class RepeatSettings(FinetuneSettings):
     """
 
     data: str = option(
-        REQUIRED, "folder that ssamba prepare wrote; with --test, anything that finetune takes", group="data"
+        REQUIRED, "folder that ssamba prepare wrote; with --test, anything that finetune takes", group="data", path=True
     )
-    test: str | None = option(None, "clips to test on, if --data is not a prepared folder", group="data")
+    test: str | None = option(None, "clips to test on, if --data is not a prepared folder", group="data", path=True)
     seeds: int = option(1, "number of seeds, counted up from --seed", group="run", minimum=1)
     folds: tuple[str, ...] = option((), "run these folds only, by name (default: all)", group="run")
 
@@ -270,8 +281,8 @@ class InferenceSettings(Settings):
 class EvaluateSettings(DataSettings, InferenceSettings):
     """Settings of `training.evaluate`: measure a fine-tuned model on labelled clips."""
 
-    checkpoint: str = option(REQUIRED, "fine-tuning run or checkpoint directory", group="model")
-    out: str | None = option(None, "JSON file for the results", group="run")
+    checkpoint: str = option(REQUIRED, "fine-tuning run or checkpoint directory", group="model", path=True)
+    out: str | None = option(None, "JSON file for the results", group="run", path=True)
     batch_size: int = option(32, "clips in a batch", group="run", minimum=1)
     pooling: str | None = option(
         None, "what the head reads (default: as fine-tuned)", group="model", choices=("avgtok", "cls", "segments")

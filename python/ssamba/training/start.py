@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import random
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from torch.distributed import DistError
 from torch.utils.data import Subset
 
 from ..audio.log_mel import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, frame_count
@@ -20,8 +25,10 @@ from ..data.loader import class_balanced_weights, make_loader
 from ..data.manifest import Manifest, read_manifest
 from ..data.preparers.splits import SPLITS_FILE
 from ..data.statistics import dataset_statistics
+from .agreement import agreed
 from .progress import say
-from .run_directory import fingerprint
+from .run_directory import RunDirectory, fingerprint
+from .run_lock import locked
 from .seeding import seed_for
 from .settings import DataSettings, ModelSettings, TrainingSettings
 
@@ -30,18 +37,52 @@ SIZE_FIELDS = (
     *("fshape", "tshape", "fstride", "tstride"),
 )
 MEASURED_CLIPS = 1000
+PATIENCE = 10.0  # seconds before it is said that others are waited for
+RENDEZVOUS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by which processes find each other
 
 
 def make_accelerator(precision: str, device: str) -> Accelerator:
-    """An Accelerator; raises ValueError if this machine cannot compute in `precision`."""
+    """An Accelerator; raises ValueError if this machine cannot compute in `precision`, or other processes are missing.
+
+    Whoever starts one process of several waits here for the others; after a while a line says so.
+    """
     AcceleratorState._reset_state()  # a program may pretrain in bf16 and then fine-tune in float32
+    found = ", ".join(f"{name}={os.environ[name]}" for name in RENDEZVOUS if name in os.environ)
+    told = f"the environment says that this process is one of several ({found})"
+    way_out = "start it with torchrun or accelerate launch, or unset these variables to use this process alone"
+    waiting = threading.Timer(PATIENCE, say, [f"{told}; waiting for the others. If there are none, {way_out}"])
+    waiting.daemon = True
+    if found:
+        waiting.start()
     try:
         accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu")
-    except ValueError as error:
+    except (ValueError, DistError) as error:
+        if "precision" not in str(error) and found:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{told}, but the others cannot be reached: {reason}; {way_out}") from error
         raise ValueError(f"precision {precision} does not work here: {error}") from error
+    finally:
+        waiting.cancel()
     if precision == "fp16" and accelerator.device.type == "cpu":  # which accelerate would ignore
         raise ValueError("precision fp16 needs a GPU; on the CPU use bf16 or no")
     return accelerator
+
+
+@contextmanager
+def open_run(
+    directory: RunDirectory, verb: str, settings: TrainingSettings, accelerator: Accelerator
+) -> Iterator[bool]:
+    """Keep the run directory for these processes alone; gives whether there is a run in it to continue.
+
+    Raises, in all of them, what `locked` and `RunDirectory.check_startable` raise.
+    """
+    with ExitStack() as stack:
+
+        def enter() -> bool:
+            stack.enter_context(locked(directory.path))
+            return directory.check_startable(verb, settings)
+
+        yield agreed(accelerator, enter)
 
 
 def input_frames(settings: ModelSettings, default: int) -> int:
@@ -122,13 +163,24 @@ class Data:
         """(path, reason) of every file that was left out."""
         return [*self.train.skipped, *(self.validation.skipped if self.validation else [])]
 
-    def facts(self, accelerator: Accelerator) -> dict[str, Any]:
+    def facts(self, settings: TrainingSettings, accelerator: Accelerator) -> dict[str, Any]:
         """What a resumed run must share."""
-        sets = {"training_clips": self.train, "validation_clips": self.validation}
-        prints = {
-            k: fingerprint([(c.path, c.labels + c.seconds) for c in v.clips]) if v else None for k, v in sets.items()
+        held_out = settings.validation or settings.data
+        return {
+            "training_clips": clips_of(self.train, root_of(settings, settings.data)),
+            "validation_clips": self.validation and clips_of(self.validation, root_of(settings, held_out)),
+            "processes": accelerator.num_processes,
         }
-        return {**prints, "processes": accelerator.num_processes}
+
+
+def clips_of(data: AudioDataset, root: str | None = None) -> dict[str, Any]:
+    """Fingerprint of the clips of a data set."""
+    return fingerprint([(clip.path, clip.labels + clip.seconds) for clip in data.clips], root)
+
+
+def root_of(settings: DataSettings, source: str) -> str:
+    """Where the paths of a data set begin."""
+    return str(Path(source) if os.path.isdir(source) else Path(settings.audio_root or Path(source).parent))
 
 
 def make_data(
