@@ -202,3 +202,41 @@ def _is_silent(path) -> bool:
             if (wave != first).any():
                 return False
     return True
+
+
+class AudioFile:
+    """Stub."""
+
+    def __init__(self, path):
+        self.path, self.info, self.notes = path, probe(path), []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def read(self, sample_rate=16000, start=0.0, seconds=None):
+        return read_audio(self.path, sample_rate, start, seconds)
+
+    def blocks(self, sample_rate=16000, seconds=30.0):
+        rate, size = self.info.sample_rate, round(seconds * sample_rate)
+        resampler = soxr.ResampleStream(rate, sample_rate, 1) if rate != sample_rate else None
+        rest, level, silent = np.empty(0, np.float32), None, True
+        with _open(self.path) as file:
+            while True:
+                block = _read(file, _BLOCK).mean(axis=1)
+                done = not len(block)
+                if len(block):
+                    level = block[0] if level is None else level
+                    silent = silent and bool((block == level).all())
+                rest = np.concatenate([rest, resampler.resample_chunk(block, last=done) if resampler else block])
+                while len(rest) >= size:
+                    yield rest[:size].copy()
+                    rest = rest[size:]
+                if done:
+                    break
+        if silent:
+            raise AudioError(self.path, f"is silent: every sample is {level:g}")
+        if len(rest):
+            yield rest
