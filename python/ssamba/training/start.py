@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from dataclasses import dataclass
 from typing import Any
 
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.utils.data import Subset
 
@@ -20,7 +19,8 @@ from ..data.loader import class_balanced_weights, make_loader
 from ..data.manifest import Manifest, read_manifest
 from ..data.preparers.splits import SPLITS_FILE
 from ..data.statistics import dataset_statistics
-from .progress import say
+from .devices import is_main_process
+from .progress import say, shows_progress
 from .run_directory import fingerprint
 from .seeding import seed_for
 from .settings import DataSettings, ModelSettings, TrainingSettings
@@ -175,7 +175,7 @@ def open_feature_cache(settings: DataSettings, config: SSAMBAConfig) -> FeatureC
 
 def say_room(cache: FeatureCache | None, *datasets: AudioDataset | None, quiet: bool) -> None:
     """Say on stderr how much room the cache takes, and will take when it holds these data sets."""
-    if cache is not None and not quiet and PartialState().is_main_process:
+    if cache is not None and not quiet and is_main_process():
         say(cache.describe(sum(dataset.durations.sum() for dataset in datasets if dataset)))
 
 
@@ -184,7 +184,7 @@ def measured(settings: TrainingSettings, data: Data) -> dict[str, float]:
     given = {name: getattr(settings, name) for name in ("mean", "std")}
     if None in given.values():
         chosen = random.Random(settings.seed).sample(range(len(data.train)), min(len(data.train), MEASURED_CLIPS))
-        progress = not settings.quiet and sys.stderr.isatty()
+        progress = shows_progress(settings.quiet)
         statistics = dataset_statistics(data.train.beginnings(), 8, settings.workers, progress, chosen)
         given = {name: getattr(statistics, name) if value is None else value for name, value in given.items()}
     return given
