@@ -52,13 +52,12 @@ def _outcome(argv: list[str]) -> tuple[int, str]:
     except SystemExit as stop:  # argparse, after --help or --version
         return int(stop.code or 0), ""
     except (Exception, KeyboardInterrupt) as error:
-        fault = output_fault(error)
-        code = 1 if fault else _exit_code(error)
+        code = 1 if output_fault() else _exit_code(error)
         if code is None:
             raise
         if "--debug" in argv:
             traceback.print_exc()
-        return code, fault or _message(error)
+        return code, _message(error)
 
 
 def _exit_code(error: BaseException) -> int | None:

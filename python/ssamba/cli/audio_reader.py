@@ -65,11 +65,10 @@ class AudioReader:
         """Whether the file is better taken in blocks than whole."""
         return file.info.duration * self.sample_rate > _SAMPLES_TOGETHER // 2
 
-    @staticmethod
-    def fit_together(waves: list[np.ndarray], wave: np.ndarray, batch_size: int) -> bool:
-        """Whether `wave` can join a batch of waves: all are of one length, and few enough for memory."""
-        together = min(batch_size, max(1, _SAMPLES_TOGETHER // len(wave)))
-        return not waves or (len(waves) < together and len(wave) == len(waves[0]))
+
+def at_most_together(wave: np.ndarray, batch_size: int) -> int:
+    """How many waves of this length make a batch: `batch_size`, or as many as fit in memory."""
+    return min(batch_size, max(1, _SAMPLES_TOGETHER // len(wave)))
 
 
 def rechunked(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from ..training.devices import inference_device
 from ..training.loading import freeze, load_model
 from ..training.progress import SoundProgress
 from ..training.start import seconds_of
-from .audio_reader import AudioReader
+from .audio_reader import AudioReader, at_most_together
 from .feature_parts import FeatureParts
 
 
@@ -52,10 +52,12 @@ class Embedder:
                     parts.add(path, map(self._rows, found))
                     continue
                 wave = reader.whole(file, path)
-                if not reader.fit_together(waves, wave, batch_size):
+                if waves and len(wave) != len(waves[0]):
                     self._add_together(paths, waves, parts)
                 paths.append(path)
                 waves.append(wave)
+                if len(waves) == at_most_together(wave, batch_size):
+                    self._add_together(paths, waves, parts)
         self._add_together(paths, waves, parts)
 
     def _add_together(self, paths: list[str], waves: list[np.ndarray], parts: FeatureParts) -> None:

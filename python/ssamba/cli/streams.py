@@ -11,43 +11,49 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 
-class _Closed(io.TextIOBase):
-    """Standard output that was closed before the start, as by `>&-`."""
+class _Stream:
+    """A standard stream that remembers why it could not be written, and from then on writes into nothing."""
+
+    def __init__(self, stream: TextIO, raises: bool):
+        self._stream, self._raises = stream, raises
+        self.fault: OSError | None = None
 
     def write(self, text: str) -> int:
-        raise _OutputClosed(errno.EBADF, "closed")
-
-
-class _OutputClosed(OSError):
-    pass
-
-
-class _Forgiving:
-    """Standard error that loses what cannot be written: to say how the work goes is not worth the work."""
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError:
-            _drop(self._stream)
-            return len(text)
+        with self._watched():
+            self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        try:
+        with self._watched():
             self._stream.flush()
-        except OSError:
-            _drop(self._stream)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.fault = error
+            with suppress(OSError, ValueError):  # what is left in its buffer would fail once more, at exit
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
+            if self._raises:
+                raise
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
+class _Closed(io.TextIOBase):
+    """Standard output that was closed before the start, as by `>&-`."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "closed")
+
+
 @contextmanager
 def usable_streams() -> Iterator[None]:
-    """Inside, both streams are there and take any text; what goes to a stderr that is not there is lost.
+    """Inside, both streams are there and take any text. What cannot go to stderr is lost: the work goes on.
 
     What standard output cannot encode, such as a file name that is not UTF-8, comes out with backslashes.
     """
@@ -57,7 +63,8 @@ def usable_streams() -> Iterator[None]:
     if isinstance(output, io.TextIOWrapper):
         output.reconfigure(errors="backslashreplace")
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        sys.stdout, sys.stderr = output or _Closed(), _Forgiving(error or nowhere)
+        sys.stdout = _Stream(_Closed() if output is None else output, raises=True)
+        sys.stderr = _Stream(nowhere if error is None else error, raises=False)
         try:
             yield
         finally:
@@ -66,28 +73,14 @@ def usable_streams() -> Iterator[None]:
                 output.reconfigure(errors=errors)
 
 
-def output_fault(error: BaseException | None = None) -> str | None:
-    """Writes what standard output still holds; says what is wrong with it, or None.
-
-    `error` is what was raised before, perhaps by it. After a fault nothing more is written, and nothing fails at exit.
-    """
-    fault = error if isinstance(error, (BrokenPipeError, _OutputClosed)) else None
-    try:
+def output_fault() -> str | None:
+    """Writes what standard output still holds; says why something could not be written, or None."""
+    with suppress(OSError):
         sys.stdout.flush()
-    except OSError as found:
-        fault = found
+    fault = sys.stdout.fault
     if fault is None:
         return None
-    _drop(sys.stdout)
     return f"standard output: {'its reader has gone' if isinstance(fault, BrokenPipeError) else fault.strerror}"
-
-
-def _drop(stream: TextIO) -> None:
-    """Lets a stream write into nothing, with what is in its buffer."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
 
 
 def _occupy_descriptors() -> None:

@@ -51,8 +51,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     Labels are matched to the model's classes by name. Clips longer than the model's input are cut to their beginning,
     as the published evaluation does. Raises ValueError for a checkpoint without classes, unknown labels or bad data.
     """
-    if settings.device not in ("auto", "cpu"):
-        torch.cuda.set_device(inference_device(settings.device))
+    device = inference_device(settings.device)
+    if device.index is not None:
+        torch.cuda.set_device(device)
     accelerator = make_accelerator("no", settings.device)
     model, readout = load_classifier(settings.checkpoint)
     classes, config = class_names(model), model.config
