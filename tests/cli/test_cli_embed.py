@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from safetensors import safe_open
 
-from ssamba.audio.reading import AudioError, read_audio
+from ssamba.audio.reading import AudioError, AudioFile, read_audio
 from ssamba.cli import embedder
 from ssamba.cli.audio_reader import at_most_together
 from ssamba.cli.feature_file import FeatureFile
@@ -113,8 +113,17 @@ def test_long_recordings_are_taken_in_blocks(ssamba, pretrained, tmp_path, monke
     ):
         soundfile.write(file, 0.1 * random.standard_normal(length), rate)
     monkeypatch.setattr("ssamba.cli.audio_reader._SAMPLES_TOGETHER", 60_000)
+    whole = []
+
+    class Watched(AudioFile):
+        def read(self, *args):
+            whole.append(self.info.frames)
+            return super().read(*args)
+
+    monkeypatch.setattr(embedder, "AudioFile", Watched)
     out = tmp_path / "f.npz"
     assert ssamba("embed", "--checkpoint", pretrained, "--level", level, "--out", out, *files)[0] == 0
+    assert whole == [9000, 9000]
     content = stored(out)
     assert content["files"].tolist() == list(map(str, files))
     model = SSAMBA.from_pretrained(pretrained / "checkpoints" / "best").eval()

@@ -23,13 +23,14 @@ file names in `files` (in .safetensors: in the metadata, as JSON).
   patch   (T, rows, D): as frame, but each frequency row by itself
 --layers adds an axis before D. Until all is computed the features of the files
 that are done lie in the folder FILE.part, from where a command that was stopped
-goes on with --resume; memory grows neither with their number nor with the
-length of a recording. Exits 1 if a file was unreadable."""
+goes on with --resume, which also adds files to a finished FILE. Memory grows
+neither with what is computed nor with the length of a recording. Exits 1 if a
+file was unreadable."""
 
 EXAMPLE = """\
   ssamba embed --checkpoint runs/pretrained --out features.npz clips/
   ssamba embed --checkpoint runs/pretrained --out features.safetensors \\
-      --level frame --layers 8,16 a.wav b.flac"""
+      --level frame --layers 8,16 --resume recordings/"""
 
 
 @dataclass(kw_only=True)
@@ -39,7 +40,7 @@ class EmbedSettings(InferenceSettings):
     paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True)
     checkpoint: str = option(REQUIRED, "run or checkpoint directory", group="files")
     out: str = option(REQUIRED, "file to write, .npz or .safetensors", group="files")
-    resume: bool = option(False, "go on where it was stopped; without that, begin", group="files")
+    resume: bool = option(False, "go on where a command was stopped; begin where there is nothing yet", group="files")
     level: str = option("clip", "what gets a vector", group="features", choices=("clip", "frame", "patch"))
     layers: str | None = option(
         None, "states after these layers, such as 8,16 from 0, or all (default: the model's output)", group="features"

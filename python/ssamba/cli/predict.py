@@ -22,7 +22,9 @@ Labels and scores of audio files from a fine-tuned model, each printed, or with
 read in consecutive windows, whose scores are averaged; memory does not grow
 with its length. --out FILE.jsonl holds what --json prints, a line for each
 file; .csv and .tsv have columns file, label_1, score_1, label_2, ... A command
-that was stopped goes on with --resume. Exits 1 if a file was unreadable."""
+that was stopped goes on with --resume, which also adds files that came later;
+FILE.settings.json says what it was begun with. Exits 1 if a file was
+unreadable."""
 
 EXAMPLE = """\
   ssamba predict --checkpoint runs/words a.wav clips/
@@ -38,7 +40,9 @@ class PredictSettings(InferenceSettings):
     paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True)
     checkpoint: str = option(REQUIRED, "fine-tuning run or checkpoint directory", group="files")
     out: str | None = option(None, "file to write instead of printing, .csv, .tsv or .jsonl", group="files")
-    resume: bool = option(False, "go on with --out where it was stopped; without it, begin", group="files")
+    resume: bool = option(
+        False, "go on with --out where it was stopped; begin where there is nothing yet", group="files"
+    )
     top: int = option(3, "labels shown for each file", group="output", minimum=1)
     json: bool = option(False, "print a JSON list instead of a table", group="output")
     batch_size: int = option(8, "windows of equal length computed together", group="run", minimum=1)
