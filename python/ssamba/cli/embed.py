@@ -40,7 +40,7 @@ class EmbedSettings(InferenceSettings):
     paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True)
     checkpoint: str = option(REQUIRED, "run or checkpoint directory", group="files")
     out: str = option(REQUIRED, "file to write, .npz or .safetensors", group="files")
-    resume: bool = option(False, "go on where a command was stopped; begin where there is nothing yet", group="files")
+    resume: bool = option(False, "go on where a command was stopped; begin if nothing is there", group="files")
     level: str = option("clip", "what gets a vector", group="features", choices=("clip", "frame", "patch"))
     layers: str | None = option(
         None, "states after these layers, such as 8,16 from 0, or all (default: the model's output)", group="features"

@@ -40,9 +40,7 @@ class PredictSettings(InferenceSettings):
     paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True)
     checkpoint: str = option(REQUIRED, "fine-tuning run or checkpoint directory", group="files")
     out: str | None = option(None, "file to write instead of printing, .csv, .tsv or .jsonl", group="files")
-    resume: bool = option(
-        False, "go on with --out where it was stopped; begin where there is nothing yet", group="files"
-    )
+    resume: bool = option(False, "go on with --out where it was stopped; begin if nothing is there", group="files")
     top: int = option(3, "labels shown for each file", group="output", minimum=1)
     json: bool = option(False, "print a JSON list instead of a table", group="output")
     batch_size: int = option(8, "windows of equal length computed together", group="run", minimum=1)
