@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ _HOMES = {
 def __getattr__(name: str):
     """Imports a public name when it is first used, so that the command line starts without torch."""
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version("ssamba")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,6 +23,9 @@ def places(clips, pretrained, finetuned, tmp_path):
 CASES = [
     ("", ""),
     ("pretrian", "unknown verb pretrian; did you mean pretrain?"),
+    ("train --data x", "unknown verb train; did you mean pretrain or finetune? see ssamba --help"),
+    ("help trian", "unknown verb trian"),
+    ("stats {clips}", "unknown argument {clips}; did you mean --data {clips}? see ssamba stats --help"),
     ("--colour", "unknown argument --colour; see ssamba --help"),
     ("pretrain", "missing: --data, --out"),
     ("pretrain --data {clips} --out {tmp}/o --batchsize 3", "unknown argument --batchsize; did you mean --batch-size"),
@@ -56,6 +59,11 @@ CASES = [
     ("predict --checkpoint {fine}", "missing: PATHS"),
     ("predict --checkpoint {fine} {tmp}/nowhere.wav", "nowhere.wav does not exist"),
     ("predict --checkpoint {fine} {tmp}/empty", "empty holds no audio files"),
+    ("predict --checkpoint {fine} --device gpu {clips}", "device is 'gpu', expected auto, cpu, cuda, or one of"),
+    ("predict --checkpoint {fine} --out {tmp}/o.json {clips}", "expected a name that ends in .csv, .tsv or .jsonl"),
+    ("predict --checkpoint {fine} --resume {clips}", "resume goes on with a file: give --out"),
+    ("predict --checkpoint {fine} --json --out {tmp}/o.csv {clips}", "json says how rows are printed; leave it out"),
+    ("predict --checkpoint {fine} --out {tmp}/folder.npz/../list.yaml/o.csv {clips}", "list.yaml: "),
     ("embed --checkpoint {pre} --out {tmp}/f.txt {clips}", "expected a name that ends in .npz or .safetensors"),
     ("embed --checkpoint {pre} --out {tmp}/folder.npz {clips}", "folder.npz, which is a directory; give a file"),
     ("embed --checkpoint {tmp}/nowhere --out {tmp}/list.yaml/f.npz {clips}", "list.yaml: File exists"),
@@ -79,6 +87,7 @@ def test_error(line, message, ssamba, places):
         assert "Traceback" not in err
     assert not (places["tmp"] / "o").exists()
     assert not (places["tmp"] / "f.npz").exists()
+    assert not (places["tmp"] / "f.npz.part").exists()
 
 
 def test_debug_shows_the_traceback(ssamba, tmp_path):

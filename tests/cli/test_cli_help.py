@@ -82,6 +82,12 @@ def test_examples_are_understood(verb, ssamba, pretrained, monkeypatch, tmp_path
     assert verb in understood
 
 
+def test_help_and_version_are_words_too(ssamba):
+    assert ssamba("help") == ssamba("--help")
+    assert ssamba("help", "predict") == ssamba("predict", "--help")
+    assert ssamba("version") == ssamba("--version")
+
+
 def test_version(ssamba):
     code, out, _ = ssamba("--version")
     assert code == 0

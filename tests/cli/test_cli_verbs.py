@@ -11,7 +11,6 @@ import torch
 from safetensors import safe_open
 
 from ssamba.audio.reading import read_audio
-from ssamba.cli.audio_files import AudioReader
 from ssamba.data import dataset_statistics, read_manifest
 from ssamba.model import SSAMBA
 from tone_clips import TINY_OPTIONS
@@ -67,13 +66,15 @@ def test_predict_table_and_json(ssamba, finetuned, clips):
 
 
 def test_predict_averages_over_windows(finetuned):
-    from ssamba.cli.predict import PredictSettings, predict
+    from ssamba.cli.predictor import Predictor
     from ssamba.training.loading import load_classifier
+    from ssamba.training.progress import SoundProgress
 
     path = finetuned.parent / "long.wav"
     wave = np.random.default_rng(0).standard_normal(12000).astype(np.float32) * 0.1
     soundfile.write(path, wave, 16000, subtype="FLOAT")
-    rows, _ = predict(PredictSettings(paths=(str(path),), checkpoint=str(finetuned), top=3, quiet=True), [str(path)])
+    predictor = Predictor(str(finetuned), "cpu", "float32")
+    rows = list(predictor.rows([str(path)], predictor.reader(True, SoundProgress(1, "", quiet=True))))
     model, _ = load_classifier(finetuned)
     window = (32 - 1) * 160 + 400  # two whole windows; the rest is shorter than a patch
     with torch.no_grad():
@@ -112,16 +113,6 @@ def test_embed_frames_and_layers(ssamba, pretrained, clips, tmp_path):
         expected = model.extract(read_audio(file), 16000, "patch", layers=[0, -1])  # (layers, rows, T', D)
         np.testing.assert_allclose(patches["features"][part], np.moveaxis(expected.numpy(), 2, 0), atol=1e-5)
     np.testing.assert_allclose(frames["times"], model.column_times(len(frames["times"])).numpy())
-
-
-def test_of_long_files_fewer_at_once(tmp_path, monkeypatch):
-    files = [str(tmp_path / f"{i}.wav") for i in range(5)]
-    for i, file in enumerate(files):
-        soundfile.write(file, np.sin(np.arange(1000) * (i + 1) / 10), 16000)
-    monkeypatch.setattr("ssamba.cli.audio_files._SAMPLES_TOGETHER", 2500)
-    batches = list(AudioReader(16000, 1, strict=True).batches(files, batch_size=16))
-    assert [len(waves) for _, waves in batches] == [2, 2, 1]
-    assert [path for paths, _ in batches for path in paths] == files
 
 
 def test_stats(ssamba, clips, tmp_path):

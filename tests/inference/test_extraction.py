@@ -95,6 +95,65 @@ def test_long_audio_is_read_in_windows_on_one_time_grid(make_model, noise, tstri
             )
 
 
+@pytest.mark.parametrize("size", [57000, 30000, 4801])
+@pytest.mark.parametrize("samples", [57000, 2800, 16400])  # the last window is drawn back; less than a window; one more
+def test_blocks_give_what_the_whole_gives(make_model, noise, samples, size):
+    model = make_model(tstride=10)
+    audio = 0.1 * noise(samples)
+    for level, options in (("frame", {}), ("patch", {"layers": [0, 1]}), ("clip", {"layers": "all"}), ("clip", {})):
+        expected = model.extract(audio, 16000, level, **options)
+        parts = list(model.extract_blocks(audio.split(size), 16000, level, **options))
+        found = parts[0] if level == "clip" else torch.cat(parts, dim=-2)
+        assert len(parts) == 1 if level == "clip" else len(parts) == -(-expected.shape[-2] // model.config.grid[1])
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_blocks_at_another_rate(make_model, noise):
+    model, audio = make_model(), 0.1 * noise(100_000).numpy()
+    blocks = [audio[first : first + 30_000] for first in range(0, len(audio), 30_000)]
+    found = torch.cat(list(model.extract_blocks(blocks, 44100)), dim=-2)
+    torch.testing.assert_close(found, model.extract(audio, 44100, "frame"), rtol=0, atol=1e-5)
+
+
+def test_blocks_are_read_as_windows_are_wanted(make_model, noise):
+    """So memory does not grow with the length: of an endless recording the first windows come."""
+    model, read = make_model(drop_path=0.9, depth=4).train(), []
+
+    def endless():
+        while True:
+            read.append(1)
+            yield 0.1 * noise(8000)
+
+    windows = model.extract_blocks(endless(), 16000)
+    for expected in (2, 4, 6):  # a window lasts 0.975 s and is followed by the next after 0.96 s
+        features = next(windows)
+        assert features.shape == (6, 32)
+        assert len(read) == expected
+        assert not features.is_inference()
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+    assert not model.training
+    windows.close()
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("blocks", "options", "message"),
+    [
+        ([np.zeros(1600)], {}, "x has 8 frames, less than one patch of 16 frames"),
+        ([np.zeros(100)], {}, "wav has 100 samples; one frame"),
+        ([], {}, "wav has 0 samples; one frame"),
+        ([np.zeros(16000), np.full(10, np.inf)], {}, "NaN or infinite"),
+        ([np.zeros(16000, np.int16)], {}, "wav is torch.int16"),
+        ([np.zeros(16000)], {"level": "token"}, "level is 'token'"),
+        ([np.zeros(16000)], {"layers": [2]}, "layers is"),
+    ],
+)
+def test_bad_blocks(make_model, blocks, options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        list(make_model().extract_blocks(blocks, 16000, **options))
+
+
 def test_training_state_is_left_alone(make_model, audio):
     model = make_model(drop_path=0.9, depth=4).train()
     model.layers[0].eval()

@@ -106,14 +106,16 @@ def test_learns_what_is_heard_when(recordings, tmp_path):
 
 def test_prediction_is_the_mean_over_seconds(recordings, tmp_path):
     from ssamba.audio.reading import read_audio
-    from ssamba.cli.predict import PredictSettings, predict
+    from ssamba.cli.predictor import Predictor
     from ssamba.training.loading import load_model
+    from ssamba.training.progress import SoundProgress
 
     manifest, data = recordings
     settings = {**TINY, "input_tdim": 398, "max_steps": 1, "validation_share": 0, "pooling": "segments"}
     result = finetune(FinetuneSettings(**settings, data=data, out=str(tmp_path / "run")))
     files = [manifest.clips[0].path]
-    rows, _ = predict(PredictSettings(paths=tuple(files), checkpoint=str(tmp_path / "run"), quiet=True), files)
+    predictor = Predictor(str(tmp_path / "run"), "cpu", "float32")
+    rows = list(predictor.rows(files, predictor.reader(True, SoundProgress(1, "", quiet=True))))
     model = load_model(result.checkpoint).eval()
     with torch.no_grad():
         x, _ = model.features(torch.from_numpy(read_audio(files[0]))[None])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
-from importlib import import_module, metadata
+from importlib import import_module
 
 from ..inference.memory import keep_freed_memory
 from .arguments import Parser, UsageError
+from .signals import stopping
+from .streams import output_fault, usable_streams
 
 VERBS = {
     "prepare": "turn a downloaded data set into manifests",
@@ -25,46 +26,60 @@ VERBS = {
     "demo": "the whole story on spoken words made on the spot",
 }
 
+MEANT = {"train": "pretrain or finetune"}
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0 done, 1 failed or incomplete, 2 wrong use, 130/143 stopped."""
+    """Run the command line; returns the exit code.
+
+    0 done, 1 failed or incomplete (also: standard output cannot be written), 2 wrong use, 128 + number of the signal
+    that stopped it.
+    """
     argv = _with_dashes(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in argv
-    try:
-        return _run(argv)
-    except SystemExit as stop:  # argparse, after --help or --version
-        return int(stop.code or 0)
-    except BrokenPipeError:  # the reader of our output has gone, as in `ssamba predict ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("ssamba: stopped", file=sys.stderr)
-        return 130
-    except Exception as error:
-        code = _exit_code(error)
-        if code is None:
-            raise
-        if debug:
-            traceback.print_exc()
-        print(f"ssamba: {'' if code >= 128 else 'error: '}{' '.join(_message(error).split())}", file=sys.stderr)
+    with usable_streams(), stopping():
+        code, text = _outcome(argv)
+        if fault := output_fault():
+            code, text = 1, fault
+        if text:
+            print(f"ssamba: {'' if code >= 128 else 'error: '}{' '.join(text.split())}", file=sys.stderr)
         return code
 
 
-def _exit_code(error: Exception) -> int | None:
+def _outcome(argv: list[str]) -> tuple[int, str]:
+    """The exit code, and what to say about it; a bug is raised."""
+    try:
+        return _run(argv), ""
+    except SystemExit as stop:  # argparse, after --help or --version
+        return int(stop.code or 0), ""
+    except (Exception, KeyboardInterrupt) as error:
+        code = 1 if output_fault() else _exit_code(error)
+        if code is None:
+            raise
+        if "--debug" in argv:
+            traceback.print_exc()
+        return code, _message(error)
+
+
+def _exit_code(error: BaseException) -> int | None:
     """The exit code of an error whose message is meant for the user; None for a bug."""
-    if hasattr(error, "exit_code"):  # Interrupted, NonFiniteError
+    if hasattr(error, "exit_code"):  # Stopped, Interrupted, NonFiniteError
         return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 130
     return 2 if isinstance(error, (UsageError, ValueError, OSError, ImportError)) else None
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     """What the error says; an error of the system says which file it is about first, and without its number."""
+    if isinstance(error, KeyboardInterrupt):
+        return ": ".join([*map(str, error.args), "stopped"])
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
 def _run(argv: list[str]) -> int:
+    argv = {"help": [*argv[1:2], "--help"], "version": ["--version"]}.get(argv[0], argv) if argv else argv
     verb = next((argument for argument in argv if not argument.startswith("-")), None)
     parser = _parser()
     if verb is None or argv[0] != verb:
@@ -72,6 +87,8 @@ def _run(argv: list[str]) -> int:
         parser.print_help()
         return 2
     if verb not in VERBS:
+        if verb in MEANT:
+            raise UsageError(f"unknown verb {verb}; did you mean {MEANT[verb]}? see ssamba --help")
         raise UsageError.unknown("verb", verb, VERBS, "see ssamba --help")
     module = import_module(f".{verb}", __name__)
     verb_parser = Parser(
@@ -100,6 +117,8 @@ def _parser() -> Parser:
 
 
 def _version() -> str:
+    from importlib import metadata
+
     try:
         return metadata.version("ssamba")
     except metadata.PackageNotFoundError:

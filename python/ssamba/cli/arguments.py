@@ -40,6 +40,8 @@ class Parser(argparse.ArgumentParser):
         parsed, rest = self.parse_known_args(args, namespace)
         if rest:
             known = [option for action in self._actions for option in action.option_strings]
+            if "--data" in known and not rest[0].startswith("-"):
+                raise UsageError(f"unknown argument {rest[0]}; did you mean --data {rest[0]}? see {self.prog} --help")
             raise UsageError.unknown("argument", rest[0].partition("=")[0], known, f"see {self.prog} --help")
         return parsed
 

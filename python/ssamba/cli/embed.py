@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..training.options import REQUIRED, option
 from ..training.settings import InferenceSettings
 from .arguments import Parser, add_settings, make_settings
+from .signals import stopped_after
 
 DESCRIPTION = """\
 Features of audio files in one .npz or .safetensors file: `features`, and the
@@ -20,12 +21,16 @@ file names in `files` (in .safetensors: in the metadata, as JSON).
           other; file i is features[offsets[i]:offsets[i+1]], row j of it lies
           at times[j] seconds
   patch   (T, rows, D): as frame, but each frequency row by itself
---layers adds an axis before D. Exits 1 if a file was unreadable."""
+--layers adds an axis before D. Until all is computed the features of the files
+that are done lie in the folder FILE.part, from where a command that was stopped
+goes on with --resume, which also adds files to a finished FILE. Memory grows
+neither with what is computed nor with the length of a recording. Exits 1 if a
+file was unreadable."""
 
 EXAMPLE = """\
   ssamba embed --checkpoint runs/pretrained --out features.npz clips/
   ssamba embed --checkpoint runs/pretrained --out features.safetensors \\
-      --level frame --layers 8,16 a.wav b.flac"""
+      --level frame --layers 8,16 --resume recordings/"""
 
 
 @dataclass(kw_only=True)
@@ -35,6 +40,7 @@ class EmbedSettings(InferenceSettings):
     paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True)
     checkpoint: str = option(REQUIRED, "run or checkpoint directory", group="files")
     out: str = option(REQUIRED, "file to write, .npz or .safetensors", group="files")
+    resume: bool = option(False, "go on where a command was stopped; begin if nothing is there", group="files")
     level: str = option("clip", "what gets a vector", group="features", choices=("clip", "frame", "patch"))
     layers: str | None = option(
         None, "states after these layers, such as 8,16 from 0, or all (default: the model's output)", group="features"
@@ -56,15 +62,10 @@ def run(args: Namespace) -> int:
     if out.is_dir():
         raise ValueError(f"out is {out}, which is a directory; give a file")
     out.parent.mkdir(parents=True, exist_ok=True)  # if that cannot be, it is said now and not after hours
-    from ..training.result import report_skipped
+    parse_layers(settings.layers)
     from .audio_files import audio_files
 
-    files = audio_files(settings.paths)
-    arrays, skipped = embed(settings, files, parse_layers(settings.layers))
-    write_features(out, arrays, {"level": settings.level, "checkpoint": settings.checkpoint})
-    report_skipped(skipped)
-    print(f"{out}: features {'x'.join(map(str, arrays['features'].shape))} of {len(arrays['files'])} files")
-    return 1 if skipped else 0
+    return embed(settings, audio_files(settings.paths))
 
 
 def parse_layers(layers: str | None) -> list[int] | str | None:
@@ -77,53 +78,46 @@ def parse_layers(layers: str | None) -> list[int] | str | None:
         raise ValueError(f"layers is {layers!r}, expected numbers such as 8,16, or all") from None
 
 
-def embed(settings: EmbedSettings, files: list[str], layers: list[int] | str | None) -> tuple[dict[str, Any], list]:
-    """({features, files, offsets, times}, skipped files); offsets and times only for levels frame and patch."""
-    import numpy as np
+def embed(settings: EmbedSettings, files: list[str]) -> int:
+    """Writes the features of all files to `out`, says which were left out, and returns the exit code."""
+    from ..training.progress import SoundProgress
+    from ..training.result import report_skipped
+    from .embedder import Embedder
+    from .feature_file import FeatureFile
+    from .feature_parts import FeatureParts
+    from .resuming import checkpoint_digest
 
-    from ..training.loading import freeze, load_model
-    from ..training.progress import progress_bar
-    from ..training.start import make_accelerator, seconds_of
-    from .audio_files import AudioReader
-
-    device = make_accelerator("no", settings.device).device
-    model = freeze(load_model(settings.checkpoint), device, settings.dtype)
-    rate = model.config.sample_rate
-    reader = AudioReader(rate, round(seconds_of(model.config.tshape) * rate), settings.strict)
-    names: list[str] = []
-    features: list[np.ndarray] = []
-    for paths, waves in reader.batches(progress_bar(files, "embedding", settings.quiet), settings.batch_size):
-        found = model.extract(waves, rate, settings.level, layers).float().cpu().numpy()
-        names += paths
-        features.extend(found if settings.level == "clip" else np.moveaxis(found, -2, 1))  # time first
-    if not features:
-        raise ValueError(f"none of the {len(files)} files could be read; the first: {': '.join(reader.skipped[0])}")
-    arrays: dict[str, Any] = {"files": np.array(names)}
-    if settings.level == "clip":
-        return {"features": np.stack(features), **arrays}, reader.skipped
-    lengths = [len(item) for item in features]
-    arrays["offsets"] = np.cumsum([0, *lengths])
-    arrays["times"] = model.column_times(max(lengths)).numpy()
-    return {"features": np.concatenate(features), **arrays}, reader.skipped
-
-
-def write_features(out: Path, arrays: dict[str, Any], about: dict[str, str]) -> None:
-    """Write the arrays to .npz or .safetensors, aside and renamed."""
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    from ..checkpoints.folder import save_atomically
-
-    if out.suffix == ".npz":
-
-        def write(path: Path) -> None:
-            with path.open("wb") as file:
-                np.savez(file, **arrays, **{name: np.array(value) for name, value in about.items()})
-    else:
-        tensors = {name: np.ascontiguousarray(value) for name, value in arrays.items() if name != "files"}
-        metadata = {"files": json.dumps(arrays["files"].tolist()), **about}
-
-        def write(path: Path) -> None:
-            save_file(tensors, path, metadata)
-
-    save_atomically(out, write)
+    out, layers = FeatureFile(settings.out), parse_layers(settings.layers)
+    out.require_room_for(files)
+    embedder = Embedder(settings.checkpoint, settings.device, settings.dtype, settings.level, layers)
+    weights = checkpoint_digest(settings.checkpoint)
+    begun_with = {"level": settings.level, "layers": settings.layers, "dtype": settings.dtype, "weights": weights}
+    with FeatureParts(out.folder, begun_with, embedder.row_shape, settings.resume) as parts:
+        if settings.resume and not parts.files and out.path.exists():
+            if set(files) <= set(out.files(begun_with)):
+                print(f"{out.path}: already finished")
+                return 0
+            out.unpack(parts)
+        done = set(parts.files)
+        rest = [file for file in files if file not in done]
+        with closing(SoundProgress(len(rest), "embedding", settings.quiet)) as progress:
+            reader = embedder.reader(settings.strict, progress)
+            try:
+                with stopped_after(lambda: f"{len(files) - len(rest) + parts.added} of {len(files)} files", True):
+                    embedder.add(rest, reader, parts, settings.batch_size)
+                    if not parts.files:
+                        first = ": ".join(reader.skipped[0])
+                        raise ValueError(f"none of the {len(files)} files could be read; the first: {first}")
+                    times = None if settings.level == "clip" else embedder.column_times(max(parts.rows))
+                    about = {"level": settings.level, "checkpoint": settings.checkpoint}
+                    out.write(parts, times, {**about, "settings": json.dumps(begun_with)})
+            except BaseException:
+                if parts.files:
+                    print(f"{parts.folder}: features of {len(parts.files)} files, up to {parts.files[-1]}")
+                raise
+            finally:
+                progress.close()
+                report_skipped(reader.skipped)
+        parts.delete()
+    print(f"{out.path}: features {'x'.join(map(str, parts.shape))} of {len(parts.files)} files")
+    return 1 if reader.skipped else 0

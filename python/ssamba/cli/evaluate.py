@@ -10,7 +10,7 @@ from .arguments import Parser, add_settings, make_settings
 DESCRIPTION = """\
 Measure a fine-tuned model on labelled audio: accuracy, mean average precision
 (mAP), mean area under the ROC curve (mAUC), d', and which class is taken for
-which. --out writes everything as JSON."""
+which. --out writes everything as JSON. Exits 1 if a file was unreadable."""
 
 EXAMPLE = """\
   ssamba evaluate --checkpoint runs/words --data test/ --out results.json"""
@@ -23,8 +23,10 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     settings = make_settings(EvaluateSettings, args)
     from ..training import evaluate
+    from ..training.devices import alone
 
-    result = evaluate(settings)
+    with alone():
+        result = evaluate(settings)
     print(f"{'clips':10} {len(result.paths)}")
     for name, value in {**result.metrics.values(), "loss": result.loss}.items():
         print(f"{name:10} {value:.4f}")
@@ -35,7 +37,7 @@ def run(args: Namespace) -> int:
         print(f"{count} of class {true} taken for {predicted}")
     if settings.out:
         print(f"written to {settings.out}")
-    return 0
+    return 1 if result.skipped else 0
 
 
 def confusions(result) -> list[tuple[int, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +14,7 @@ from .arguments import Parser, add_settings, make_settings
 DESCRIPTION = """\
 Mean and standard deviation of the log-mel of a data set, over all frames and
 mel bins, for --mean and --std of pretrain and finetune (which measure them by
-themselves when not told)."""
+themselves when not told). Exits 1 if a file was unreadable."""
 
 EXAMPLE = """\
   ssamba stats --data clips/
@@ -38,6 +37,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     settings = make_settings(StatsSettings, args)
     from ..data import AudioDataset, FeatureCache, dataset_statistics
+    from ..training.progress import shows_progress
     from ..training.result import report_skipped
     from ..training.run_directory import write_json
     from ..training.start import open_manifest, say_room
@@ -46,7 +46,7 @@ def run(args: Namespace) -> int:
     cache = FeatureCache(settings.feature_cache) if settings.feature_cache else None
     dataset = AudioDataset(manifest, strict=settings.strict, cache=settings.cache, feature_cache=cache)
     say_room(cache, dataset, quiet=settings.quiet)
-    progress = not settings.quiet and sys.stderr.isatty()
+    progress = shows_progress(settings.quiet)
     found = dataset_statistics(dataset, settings.batch_size, settings.workers, progress)
     print(f"clips   {found.clips}\nframes  {found.frames} ({timedelta(seconds=found.frames // 100)})")
     print(f"mean    {found.mean:.6f}\nstd     {found.std:.6f}\nuse     --mean {found.mean:.6f} --std {found.std:.6f}")
@@ -54,4 +54,4 @@ def run(args: Namespace) -> int:
         values = {"mean": found.mean, "std": found.std, "clips": found.clips, "frames": found.frames}
         write_json(Path(settings.out), {**values, "skipped_files": [list(pair) for pair in found.skipped]})
     report_skipped(list(found.skipped))
-    return 0
+    return 1 if found.skipped else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from ssamba.checkpoints.folder import save_atomically
 from ssamba.training import Interrupted
+from ssamba.training.progress import shows_progress
 from ssamba.training.run_directory import holds_nothing
 from ssamba.training.run_lock import locked
 
@@ -89,7 +89,7 @@ def _say(heading: str, text: str) -> None:
 def _make_sounds(out: Path, chosen: Recipe, quiet: bool) -> tuple[SpokenWords, float]:
     print(f"{MAKING}: {len(WORDS)} words, eSpeak NG, {sum(map(len, VOICES.values()))} voices", flush=True)
     started = time.monotonic()
-    hidden = quiet or not sys.stderr.isatty()
+    hidden = not shows_progress(quiet)
     with tqdm(desc="clips", unit="clip", ncols=80, disable=hidden, leave=False) as bar:
 
         def progress(done: int, total: int) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Literal
 
 import numpy as np
+import soxr
 import torch
 from torch import Tensor, nn
 
+from ..audio.log_mel import FRAME_SHIFT, SAMPLE_RATE, frame_count
 from ..audio.network_input import normalised_log_mel
 from ..encoder.audio_encoder import AudioEncoder
 
@@ -22,7 +24,7 @@ _evaluated: dict[nn.Module, tuple[int, list[nn.Module]]] = {}  # threads that ex
 
 
 class FeatureExtraction:
-    """`extract`, for an `AudioEncoder`."""
+    """`extract` and `extract_blocks`, for an `AudioEncoder`."""
 
     def extract(
         self,
@@ -44,14 +46,64 @@ class FeatureExtraction:
         """
         return extract_features(self, wav, sample_rate, level, layers)
 
+    def extract_blocks(
+        self,
+        blocks: Iterable[Tensor | np.ndarray],
+        sample_rate: int,
+        level: Literal["clip", "frame", "patch"] = "frame",
+        layers: Sequence[int] | Literal["all"] | None = None,
+    ) -> Iterator[Tensor]:
+        """`extract` of one recording that comes in blocks (samples,) of any lengths, such as `AudioFile.blocks` gives.
+
+        Yields what `extract` gives for the whole, to float32 rounding, in parts along T' as their windows are complete:
+        (T', D) for "frame", (rows, T', D) for "patch", after a new first axis if `layers` are asked for; for "clip" a
+        single mean at the end, (D,). A few windows are held at a time, whatever the length. Raises as `extract` does,
+        where the fault is met; in a part of the audio that has been yielded there was none.
+        """
+        return extract_from_blocks(self, blocks, sample_rate, level, layers)
+
 
 def extract_features(
     model: AudioEncoder, wav: Tensor | np.ndarray, sample_rate: int, level: str, layers: Sequence[int] | str | None
 ) -> Tensor:
     """What `FeatureExtraction.extract` documents."""
+    wanted = _wanted(model, level, layers)
+    wav = _checked(wav)
+    with torch.inference_mode(), _evaluating(model):
+        x, _ = normalised_log_mel(model.config, _on_device(model, wav), sample_rate)
+        features = _joined(_windows(model, [x], level, wanted), level)
+        features = features[:, 0] if layers is None else features
+    return (features if wav.dim() == 2 else features[0]).clone()  # made out here, a clone can take part in autograd
+
+
+def extract_from_blocks(
+    model: AudioEncoder,
+    blocks: Iterable[Tensor | np.ndarray],
+    sample_rate: int,
+    level: str,
+    layers: Sequence[int] | str | None,
+) -> Iterator[Tensor]:
+    """What `FeatureExtraction.extract_blocks` documents."""
+    wanted = _wanted(model, level, layers)
+    windows = _windows(model, _log_mel_parts(model, blocks, sample_rate), level, wanted)
+    parts = iter([windows]) if level == "clip" else ([window] for window in windows)
+    with _evaluating(model):
+        while True:
+            with torch.inference_mode():  # not around the yield, whose caller may want gradients
+                part = next(parts, None)
+                part = None if part is None else _joined(part, level)[0]
+            if part is None:
+                return
+            yield (part[0] if layers is None else part).clone()
+
+
+def _wanted(model: AudioEncoder, level: str, layers: Sequence[int] | str | None) -> list[int] | None:
     if level not in LEVELS:
         raise ValueError(f"level is {level!r}; choose one of {', '.join(map(repr, LEVELS))}")
-    wanted = None if layers is None else _layer_indices(layers, model.config.depth)
+    return None if layers is None else _layer_indices(layers, model.config.depth)
+
+
+def _checked(wav: Tensor | np.ndarray) -> Tensor:
     wav = torch.from_numpy(np.array(wav)) if isinstance(wav, np.ndarray) else wav
     if not isinstance(wav, Tensor) or not wav.is_floating_point():
         found = wav.dtype if isinstance(wav, Tensor) else type(wav).__name__
@@ -61,30 +113,80 @@ def extract_features(
         )
     if not wav.isfinite().all():
         raise ValueError("wav holds NaN or infinite samples")
-    with torch.inference_mode(), _evaluating(model):
-        parameter = model.pos_embed
-        wave = wav.to(parameter.device, torch.promote_types(parameter.dtype, torch.float32))
-        x, _ = normalised_log_mel(model.config, wave, sample_rate)
-        features = torch.cat(list(_windows(model, x, level, wanted)), dim=-2)  # (B, layers, [rows,] T', D)
-        features = features.mean(dim=-2) if level == "clip" else features
-        features = features[:, 0] if layers is None else features
-    return (features if wav.dim() == 2 else features[0]).clone()  # made out here, a clone can take part in autograd
+    return wav
 
 
-def _windows(model: AudioEncoder, x: Tensor, level: str, wanted: list[int] | None) -> Iterator[Tensor]:
-    """Patch tokens of x (B, T, F), window by window: (B, layers, rows, columns, D), without rows unless "patch"."""
+def _on_device(model: AudioEncoder, wav: Tensor) -> Tensor:
+    parameter = model.pos_embed
+    return wav.to(parameter.device, torch.promote_types(parameter.dtype, torch.float32))
+
+
+def _log_mel_parts(model: AudioEncoder, blocks: Iterable[Tensor | np.ndarray], sample_rate: int) -> Iterator[Tensor]:
+    """Normalised log-mel (1, T, F) of blocks (samples,), part after part: the frames that the whole has."""
+    whole = _at_16_khz(map(_checked, blocks), sample_rate)
+    rest, frames = torch.empty(0), 0
+    for block in whole:
+        rest = torch.cat([rest.to(block), block])  # from the first sample of the next frame on
+        if count := frame_count(len(rest)):
+            yield normalised_log_mel(model.config, _on_device(model, rest)[None], SAMPLE_RATE)[0]
+            rest, frames = rest[count * FRAME_SHIFT :], frames + count
+    if not frames:  # which cannot be: the error says how much is needed
+        normalised_log_mel(model.config, _on_device(model, rest)[None], SAMPLE_RATE)
+
+
+def _at_16_khz(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
+    if sample_rate == SAMPLE_RATE:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32")
+    for block in blocks:
+        yield torch.from_numpy(resampler.resample_chunk(block.float().cpu().numpy()))
+    yield torch.from_numpy(resampler.resample_chunk(np.empty(0, np.float32), last=True))
+
+
+def _windows(model: AudioEncoder, parts: Iterable[Tensor], level: str, wanted: list[int] | None) -> Iterator[Tensor]:
+    """Patch tokens of the log-mel whose parts (B, t, F) follow each other, window by window.
+
+    (B, layers, rows, columns, D), without rows unless "patch". Each window begins where the one before it ended; the
+    last one, at an end that is not known before, is drawn back over columns that were read already.
+    """
     config = model.config
-    total = max(1, config.columns(x.shape[1]))  # too short for one column: the model says so
-    width = min(total, config.grid[1])
-    layers = model.prepared_layers() if total >= _WORTH_PREPARING * width else None
-    for start in range(0, total, width):
-        first = min(start, total - width)
+    x, behind = None, 0  # frames from column `start - behind` on
+    start, layers = 0, None
+
+    def window(first: int, width: int) -> Tensor:
+        """Columns `first` to `first + width` of x."""
+        nonlocal layers
+        if layers is None and max(start, config.columns(x.shape[1])) >= _WORTH_PREPARING * width:
+            layers = model.prepared_layers()
         frames = x[:, first * config.tstride : (first + width - 1) * config.tstride + config.tshape]
         output, states = model.encode_patches(*model.patches(frames), wanted=wanted or (), layers=layers)
         tokens = torch.stack([output] if wanted is None else states, dim=1)  # (B, layers, 1 + P, D)
         patches = tokens[:, :, 1:].unflatten(2, (config.rows, width))
-        patches = patches if level == "patch" else patches.mean(dim=2)
-        yield patches[..., start - first :, :]
+        return patches if level == "patch" else patches.mean(dim=2)
+
+    full = config.grid[1]
+    for part in parts:
+        x = part if x is None else torch.cat([x, part], dim=1)
+        while config.columns(x.shape[1]) >= behind + full:
+            yield window(behind, full)
+            start += full
+            x = x[:, behind * config.tstride :]
+            behind = full
+    columns = max(1, config.columns(x.shape[1]))  # too short for one column: the model says so
+    if columns > behind:
+        width = min(columns, full)
+        yield window(columns - width, width)[..., width - (columns - behind) :, :]
+
+
+def _joined(windows: Iterable[Tensor], level: str) -> Tensor:
+    """(B, layers, [rows,] T', D), or for "clip" the mean over all columns, (B, layers, D)."""
+    if level != "clip":
+        return torch.cat(list(windows), dim=-2)
+    total, columns = 0.0, 0
+    for window in windows:
+        total, columns = total + window.sum(dim=-2, dtype=torch.float64), columns + window.shape[-2]
+    return (total / columns).to(window.dtype)
 
 
 def _layer_indices(layers: Sequence[int] | str, depth: int) -> list[int]:

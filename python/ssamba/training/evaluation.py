@@ -13,6 +13,7 @@ from ..data.dataset import AudioDataset
 from ..data.loader import make_loader
 from ..data.workers import naming_worker_faults
 from .checkpoints import resolve_checkpoint
+from .devices import inference_device
 from .loading import class_names, freeze, load_classifier
 from .metrics import ClassificationMetrics, classification_metrics
 from .result import report_skipped
@@ -51,6 +52,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     Labels are matched to the model's classes by name. Clips longer than the model's input are cut to their beginning,
     as the published evaluation does. Raises ValueError for a checkpoint without classes, unknown labels or bad data.
     """
+    device = inference_device(settings.device)
+    if device.index is not None:
+        torch.cuda.set_device(device)
     accelerator = make_accelerator("no", settings.device)
     model, readout = load_classifier(settings.checkpoint)
     classes, config = class_names(model), model.config

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 from ..checkpoints.folder import CONFIG_FILE
 from ..checkpoints.published import read_official
@@ -19,6 +18,7 @@ from ..inference.frozen import FrozenSSAMBA
 from ..inference.instructions import without_instructions
 from ..model import SSAMBA
 from .checkpoints import resolve_checkpoint
+from .devices import is_main_process
 from .progress import say
 from .run_directory import write_json
 
@@ -58,7 +58,7 @@ def freeze(model: SSAMBA, device: torch.device, dtype: str) -> FrozenSSAMBA:
 
     Says on stderr, once, if this processor has no instructions for products in it.
     """
-    if device.type == "cpu" and PartialState().is_main_process:
+    if device.type == "cpu" and is_main_process():
         _say_without_instructions(dtype, model.config.embed_dim)
     return model.frozen(dtype, device, release=True)
 

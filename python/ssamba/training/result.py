@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from .checkpoints import resolve_checkpoint
 from .loop import TrainingLoop
-from .progress import say
+from .progress import say, standard_error
 from .start import Data
 
 
@@ -32,11 +31,13 @@ class RunResult:
 def report_skipped(skipped: list[tuple[str, str]], shown: int = 20) -> None:
     """Name and count on stderr the files that were left out."""
     for path, reason in skipped[:shown]:
-        print(f"skipped {reason if reason.startswith(str(path)) else f'{path}: {reason}'}", file=sys.stderr)
+        print(f"skipped {reason if reason.startswith(str(path)) else f'{path}: {reason}'}", file=standard_error())
     if len(skipped) > shown:
-        print(f"... and {len(skipped) - shown} more", file=sys.stderr)
+        print(f"... and {len(skipped) - shown} more", file=standard_error())
     if skipped:
-        print("1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped", file=sys.stderr)
+        print(
+            "1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped", file=standard_error()
+        )
 
 
 def run_to_end(loop: TrainingLoop, resume: bool, data: Data) -> RunResult:

@@ -274,7 +274,7 @@ class InferenceSettings(Settings):
     """How a trained model is run."""
 
     dtype: str = option("float32", "what the layers multiply in; int8 on a CPU only", group="run", choices=DTYPES)
-    device: str = option("auto", "where to run", group="run", choices=("auto", "cpu"))
+    device: str = option("auto", "where to run: auto, cpu, cuda, or one of several GPUs such as cuda:1", group="run")
 
 
 @dataclass(kw_only=True)

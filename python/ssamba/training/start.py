@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.distributed import DistError
 from torch.utils.data import Subset
@@ -26,7 +25,8 @@ from ..data.manifest import Manifest, read_manifest
 from ..data.preparers.splits import SPLITS_FILE
 from ..data.statistics import dataset_statistics
 from .agreement import agreed
-from .progress import say
+from .devices import is_main_process
+from .progress import say, shows_progress
 from .run_directory import RunDirectory, fingerprint
 from .run_lock import locked
 from .seeding import seed_for
@@ -227,7 +227,7 @@ def open_feature_cache(settings: DataSettings, config: SSAMBAConfig) -> FeatureC
 
 def say_room(cache: FeatureCache | None, *datasets: AudioDataset | None, quiet: bool) -> None:
     """Say on stderr how much room the cache takes, and will take when it holds these data sets."""
-    if cache is not None and not quiet and PartialState().is_main_process:
+    if cache is not None and not quiet and is_main_process():
         say(cache.describe(sum(dataset.durations.sum() for dataset in datasets if dataset)))
 
 
@@ -236,7 +236,7 @@ def measured(settings: TrainingSettings, data: Data) -> dict[str, float]:
     given = {name: getattr(settings, name) for name in ("mean", "std")}
     if None in given.values():
         chosen = random.Random(settings.seed).sample(range(len(data.train)), min(len(data.train), MEASURED_CLIPS))
-        progress = not settings.quiet and sys.stderr.isatty()
+        progress = shows_progress(settings.quiet)
         statistics = dataset_statistics(data.train.beginnings(), 8, settings.workers, progress, chosen)
         given = {name: getattr(statistics, name) if value is None else value for name, value in given.items()}
     return given
