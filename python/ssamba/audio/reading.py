@@ -19,9 +19,7 @@ __all__ = ["AudioError", "AudioFile", "AudioInfo", "log_notes", "new_notes", "pr
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 18  # samples, of all channels together, decoded at once
-_RESAMPLER_REACH = (
-    160  # samples of the lower rate; from further away one moves soxr's output by float32 rounding at most
-)
+_RESAMPLER_REACH = 160  # samples of the lower rate; what is further away moves soxr's output by rounding at most
 _FULL_SCALE = 10.0  # 20 dB above full scale: floats reach 2 or 4, whole numbers of 8 bits 128
 _MOST = 1 << 31  # samples of one result, 8 GiB
 _told: set[tuple[str, str]] = set()
