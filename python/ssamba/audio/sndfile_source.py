@@ -125,11 +125,11 @@ class SndfileSource:
         return count
 
     def _damaged(self, decoded: int, error: Exception | None = None) -> AudioError:
-        said = f" ({said(error)})" if error else ""
+        cause = f" ({said(error)})" if error else ""
         seconds = f"{decoded / self.sample_rate:.3g} s"
         if self.frames:
             seconds += f" of {self.frames / self.sample_rate:.3g} s"
-        return AudioError(self._path, f"is truncated or corrupt{said}: {seconds} could be decoded")
+        return AudioError(self._path, f"is truncated or corrupt{cause}: {seconds} could be decoded")
 
 
 class Mp3Source:
