@@ -281,6 +281,32 @@ def test_the_default_track_is_read_and_the_others_named(tmp_path):
     ]
 
 
+def test_a_track_that_is_marked_as_the_default_comes_first(tmp_path):
+    path = tmp_path / "a.mka"
+    with av.open(str(path), "w", format="matroska") as file:
+        tracks = [add_track(file, "flac", 16000), add_track(file, "flac", 8000)]
+        tracks[0].disposition, tracks[1].disposition = 0, av.stream.Disposition.default.value
+        for track, rate in zip(tracks, (16000, 8000), strict=True):
+            encode(file, track, sweep(1.0, rate)[None])
+    source = open_pyav(path)
+    assert source.sample_rate == 8000
+    assert source.notes[0].startswith("has 2 tracks of sound: track 1 (flac, 8000 Hz mono) is read, not track 0 (flac")
+
+
+def test_a_coding_without_a_decoder(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav(0x1234, 8000, 10, bytes(range(250)) * 8))
+    with pytest.raises(AudioError, match=r"is WAV with an unknown coding in it \(format tag 0x1234\), which"):
+        open_pyav(tmp_path / "a.wav")
+
+
+def test_a_cut_header(tmp_path):
+    path = tmp_path / "a.caf"
+    write(path, Format("caf", "caf", "alac"))
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(AudioError, match="begins as CAF and cannot be decoded: damaged or cut off"):
+        open_pyav(path)
+
+
 def test_video_is_left_aside(tmp_path):
     path, samples = tmp_path / "a.mp4", sweep(1.0, 16000)
     with av.open(str(path), "w") as file:

@@ -5,27 +5,23 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import shlex
 from pathlib import Path
 
-from .containers import HEAD, boxes, chunks, mp4_codings, sound_kind
+from . import ogg_pages
+from .containers import HEAD, boxes, mp4_codings, wavs_of
 
 _UNPACK, _GIVE, _AGAIN = "unpack it and give the sound in it", "give the files that it names", "download it again"
 _LOCKED = "it is encrypted for one account or player, and no decoder may read it"
 _HTML = rb"(?i:\s*(?:<!--.{0,400}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b)"
-HEADERLESS = (
-    "is samples without a header, which do not say their rate and coding; if they are 16 bits at 16 kHz: "
-    "ffmpeg -f s16le -ar 16000 -ac 1 -i {name} {stem}.wav"
-)
+_HEADERLESS = "is samples without a header, which do not say their rate and coding; if they are 16 bits at 16 kHz: {}"
 
-# How a file begins: what it is and what to do, a sentence that follows its name. {name} is its name, {text} the group.
+# How a file begins: what it is and what to do, a sentence that follows its name. {name} is its name, for a shell.
 _NOT_SOUND = tuple(
     (re.compile(pattern, re.DOTALL), sentence)
     for pattern, sentence in (
         # pointers to sound that is elsewhere
-        (
-            rb"version https://(?:git-lfs|hawser)\.github\.com",
-            "is a Git LFS pointer, not yet the sound: `git lfs pull`",
-        ),
+        (rb"version https://(?:git-lfs|hawser)\.", "is a Git LFS pointer, not yet the sound: `git lfs pull`"),
         (rb"[^\n]{0,200}/annex/objects/", "is a git-annex pointer: `git annex get {name}`, or `datalad get {name}`"),
         (rb"(?:\w+: [^\n]*\n)*outs:\r?\n- ", "is a DVC pointer, not yet the sound: `dvc pull`"),
         (rb"bplist00.*NSURL", "stands for a file that is still in iCloud: download it there"),
@@ -35,10 +31,7 @@ _NOT_SOUND = tuple(
         (rb"#EXTM3U|\s*\[playlist\]|\s*(?:<\?xml.{0,200}?)?<(?:playlist|asx)\b", f"is a playlist: {_GIVE}"),
         (rb"(?:[A-Z]+ [^\n]*\n){1,20}\s*(?:TRACK|INDEX) \d\d", f"is a cue sheet: {_GIVE}"),
         # what systems and editors write beside sound
-        (
-            rb"\x00\x05\x16\x07",
-            "is an AppleDouble file, what macOS notes of the file without `._`, no sound: delete it",
-        ),
+        (rb"\x00\x05\x16\x07", "is an AppleDouble file, macOS's notes on the file without `._`, no sound: delete it"),
         (rb"\x00\x05\x16\x00", "is an AppleSingle file, sound wrapped by macOS: copy it again, its data alone"),
         (rb"\x00\x00\x00\x01Bud1", "is a .DS_Store, what macOS notes of a folder: delete it"),
         (rb"bplist0|\s*<\?xml.{0,400}?<plist", "is a property list of macOS, no sound"),
@@ -49,16 +42,10 @@ _NOT_SOUND = tuple(
         (_HTML + rb".{0,20000}?<title[^>]*>(?P<text>[^<]*)", f"is a web page, “{{text}}”, not the sound: {_AGAIN}"),
         (_HTML, f"is a web page, not the sound: {_AGAIN}"),
         (rb"\s*<(?:\?xml|[A-Za-z][\w:-]*[\s>/])", f"is XML, not sound; if a server sent it, {_AGAIN}"),
-        (
-            rb"\s*(?P<text>(?:\{\s*\"|\[\s*[\[{\"\d]).*)",
-            f"is JSON, “{{text}}”, not sound; if a server sent it, {_AGAIN}",
-        ),
+        (rb"\s*(?P<text>[{\[]\s*[\[{\"\d].*)", f"is JSON, “{{text}}”, not sound; if a server sent it, {_AGAIN}"),
         # archives
         (rb"PK\x03\x04.{26,90}?data\.pkl", "is a file of torch.save, not sound"),
-        (
-            rb"PK\x03\x04.{26,90}?\.npy",
-            "is an npz archive of NumPy, not sound: soundfile.write makes a WAV of an array",
-        ),
+        (rb"PK\x03\x04.{26,90}?\.npy", "is an npz archive of NumPy, not sound: soundfile.write makes WAVs of arrays"),
         (rb"PK(?:\x03\x04|\x05\x06|\x07\x08)", f"is a zip archive: {_UNPACK}"),
         (rb"\x1f\x8b", f"is compressed by gzip: {_UNPACK}"),
         (rb"BZh[1-9]1AY&SY", f"is compressed by bzip2: {_UNPACK}"),
@@ -75,21 +62,15 @@ _NOT_SOUND = tuple(
         (rb"\x93NUMPY", "is a NumPy array, not sound: soundfile.write makes a WAV of it"),
         (rb"MATLAB 5\.0 MAT-file", "is MATLAB data, not sound: scipy.io.loadmat and soundfile.write make a WAV of it"),
         (rb"\x89HDF\r\n", "is HDF5 data, not sound: h5py and soundfile.write make a WAV of an array in it"),
-        (rb"PAR1", "is a Parquet table: write the sound in its cells to files"),
-        (
-            rb"ARROW1\x00\x00|\xff{4}.{3}\x00\x10\x00\x00\x00",
-            "is an Arrow table: write the sound in its cells to files",
-        ),
+        (rb"PAR1", "is a Parquet table: write the sound in it to files"),
+        (rb"ARROW1\x00\x00|\xff{4}.{3}\x00\x10\x00{3}", "is an Arrow table: write the sound in it to files"),
         (rb"SQLite format 3\x00", "is an SQLite data base, not sound"),
         (rb"\x80[\x02-\x05](?:\x95|\}|\]|c|\x8a\x0a)", "is a Python pickle, as torch.save writes them, not sound"),
         (rb".{8}\{\"(?:__metadata__|[\w.]+\":\s?\{\"dtype)", "is safetensors, weights and not sound"),
         (rb"\x7fELF|MZ.{60,400}This program", "is a program, not sound"),
         (rb"MThd|RIFF.{4}RMID", "is MIDI, notes and no sound: render it, for example with FluidSynth"),
         (rb"RIFF.{4}sfbk", "is a SoundFont, an instrument and no recording"),
-        (
-            rb"Extended Module: |IMPM|.{44}SCRM",
-            "is a tracker module, notes and no recording: render it with openmpt123",
-        ),
+        (rb"Extended Module: |IMPM|.{44}SCRM", "is a tracker module, notes and no recording: render it"),
         (rb".{4}ftypaaxc?|.{4}\x57\x90\x75\x36", f"is an Audible book: {_LOCKED}"),
     )
 )
@@ -100,9 +81,9 @@ _BY_NAME = tuple(
     for suffixes, sentence in (
         ("asd|pkf?|peak|sfk|sfl|ovw|gpk|wfm|mrk", "is what an editor notes of sound beside it, no sound: leave it out"),
         ("part|partial|crdownload|download|opdownload|filepart|!ut|tmp", f"is a download that has not ended: {_AGAIN}"),
-        ("raw|pcm|s[wb8]|u[wbl8]|al|s16|f32", HEADERLESS),
     )
 )
+_RAW = re.compile(r".*\.(?:raw|pcm|s[wb8]|u[wbl8]|al|s16|f32)", re.IGNORECASE)
 
 
 def not_sound(path: str | os.PathLike) -> str | None:
@@ -110,7 +91,7 @@ def not_sound(path: str | os.PathLike) -> str | None:
 
     Reads the first 64 KiB, and all of a file that begins with zeros.
     """
-    path = Path(path)
+    path = Path(os.fsdecode(path))
     head = _head(path)
     if not head:
         return "is empty (0 bytes): copy or download it again"
@@ -118,13 +99,13 @@ def not_sound(path: str | os.PathLike) -> str | None:
         return "is zeros from end to end: a copy or download that failed; copy it again"
     for pattern, sentence in _NOT_SOUND:
         if found := pattern.match(head):
-            return sentence.format(name=path.name, text=_readable(found.groupdict().get("text", b"")))
+            return sentence.format(name=shlex.quote(path.name), text=_readable(found.groupdict().get("text", b"")))
     return _text(head)
 
 
 def encrypted(path: str | os.PathLike) -> str | None:
     """Which lock a file of bought sound has, a sentence that follows its name; None: none."""
-    path = Path(path)
+    path = Path(os.fsdecode(path))
     head = _head(path)
     if head.startswith(bytes.fromhex("3026b2758e66cf11")) and bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e") in head:
         return f"is Windows Media with DRM: {_LOCKED}"
@@ -136,6 +117,18 @@ def encrypted(path: str | os.PathLike) -> str | None:
     return None
 
 
+def headerless(path: str | os.PathLike) -> str:
+    """The sentence about samples that no header describes."""
+    return _HEADERLESS.format(conversion(path, ".wav", reading="-f s16le -ar 16000 -ac 1"))
+
+
+def conversion(path: str | os.PathLike, suffix: str = ".flac", reading: str = "", writing: str = "") -> str:
+    """The command that makes another file of one, with options for reading and for writing it."""
+    path = Path(os.fsdecode(path))
+    words = ("ffmpeg", reading, "-i", shlex.quote(path.name), writing, shlex.quote(path.stem + suffix))
+    return " ".join(filter(None, words))
+
+
 def unreadable(path: str | os.PathLike) -> str | None:
     """What a file of sound lacks without which no decoder reads it, a sentence that follows its name; None: nothing."""
     path, head = Path(path), _head(Path(path))
@@ -143,17 +136,11 @@ def unreadable(path: str | os.PathLike) -> str | None:
 
 
 def cause(path: str | os.PathLike) -> str | None:
-    """Why no decoder reads a file: what it is, and what to do, a sentence that follows its name. None: unknown.
-
-    For files that every decoder has refused: the sentence may name a format that others of its kind are read of.
-    """
-    path = Path(path)
+    """What a file is that no decoder reads, and what to do, a sentence that follows its name. None: unknown."""
+    path = Path(os.fsdecode(path))
     if not path.exists():
         return _link(path)
-    if reason := not_sound(path) or encrypted(path) or unreadable(path):
-        return reason
-    kind = sound_kind(path)
-    return kind and f"begins as {kind} and cannot be decoded: damaged, cut off, or of a coding that no decoder here has"
+    return not_sound(path) or encrypted(path) or unreadable(path)
 
 
 def _head(path: Path) -> bytes:
@@ -191,9 +178,8 @@ def _link(path: Path) -> str:
         return "does not exist"
     target = os.readlink(path)
     if "annex/objects" in target.replace("\\", "/"):
-        return (
-            f"is a git-annex link to sound that is not here: `git annex get {path.name}`, or `datalad get {path.name}`"
-        )
+        name = shlex.quote(path.name)
+        return f"is a git-annex link to sound that is not here: `git annex get {name}`, or `datalad get {name}`"
     return f"is a link to {target}, which does not exist"
 
 
@@ -214,23 +200,21 @@ def _mp4(path: Path, head: bytes) -> str | None:
 
 
 def _wav(path: Path, head: bytes) -> str | None:
-    if len(head) == HEAD or not re.match(rb"RIF[FX].{4}WAVE", head, re.DOTALL):
+    if not re.match(rb"(?:RIF[FX]|RF64).{4}WAVE", head, re.DOTALL) or wavs_of(path):
         return None
-    held = [name for name, _ in chunks(head)]
-    return None if b"data" in held else "is WAV that breaks off before its samples (no data chunk): copy it again"
+    return "is WAV that breaks off before its samples: copy it again"
 
 
 def _ogg(path: Path, head: bytes) -> str | None:
     if not head.startswith(b"OggS"):
         return None
-    first = [head[m.end() :][:8] for m in re.finditer(rb"OggS\x00[\x02\x06].{20}(?:\x01.)", head, re.DOTALL)]
-    if first and all(start.startswith((b"\x80theora", b"fishead\x00", b"BBCD", b"\x01video")) for start in first):
-        return "is Ogg with video alone, no sound"
-    return None
+    with open(path, "rb") as file:
+        found = ogg_pages.walk(file, 0, path.stat().st_size)
+    held = {stream.codec for link in found.links for stream in link.values()}
+    return "is Ogg with video alone, no sound" if "video" in held and held <= {"video", None} else None
 
 
 def _by_name(path: Path, head: bytes) -> str | None:
-    for pattern, sentence in _BY_NAME:
-        if pattern.fullmatch(path.name):
-            return sentence.format(name=path.name, stem=path.stem)
-    return None
+    if _RAW.fullmatch(path.name):
+        return headerless(path)
+    return next((sentence for pattern, sentence in _BY_NAME if pattern.fullmatch(path.name)), None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from . import ogg_pages
+from .wav_header import Wav, read_wavs
 
 HEAD = 65536  # bytes; what tells a format lies within
 _STREAMED = {
@@ -108,7 +110,15 @@ def sound_kind(path: str | os.PathLike) -> str | None:
     if head.startswith(b"ID3") and len(head) > 10:
         head = head[10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)) :]
     kind = next((name for pattern, name in _SOUND if pattern.match(head)), None)
-    return f"WAV{_wav_coding(head)}" if kind == "WAV" else kind
+    if kind == "WAV" and (wavs := wavs_of(path)) and (code := wavs[0].code) not in _SAMPLES:
+        kind += f" with {_WAV_CODINGS.get(code, 'an unknown coding')} in it (format tag 0x{code:04x})"
+    return kind
+
+
+def wavs_of(path: str | os.PathLike) -> list[Wav]:
+    """The WAVs of a file; none if it is another, or breaks off before its samples."""
+    with open(path, "rb") as file:
+        return read_wavs(file, Path(path).stat().st_size)
 
 
 def shortfall(path: str | os.PathLike) -> str | None:
@@ -125,7 +135,9 @@ def shortfall(path: str | os.PathLike) -> str | None:
         elif head.startswith(_ASF):
             place = head.find(_ASF_FILE_PROPERTIES)
             stated = struct.unpack_from("<Q", head, place + 40)[0] if 0 <= place <= len(head) - 48 else 0
-        elif head[:4] in (b"RIFF", b"RIFX", b"FORM") and len(head) >= 8:
+        elif wavs := read_wavs(file, size):
+            stated = wavs[-1].start + wavs[-1].stated if wavs[-1].note == "more" else 0
+        elif head[:4] in (b"RIFF", b"FORM") and len(head) >= 8:  # AVI, AIFF
             number = struct.unpack("<I" if head[:4] == b"RIFF" else ">I", head[4:8])[0]
             stated = 0 if number in _STREAMED else number + 8 - _SLACK
         elif head.startswith(_W64) and len(head) >= 24:
@@ -161,15 +173,6 @@ def mp4_codings(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
             yield from (coding for coding, _, _ in boxes(file, content + 8, min(end, stop)))
 
 
-def chunks(head: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name, content) of the chunks of a RIFF or RIFX file, as far as `head` goes."""
-    order, place = "<I" if head[:4] != b"RIFX" else ">I", 12
-    while place + 8 <= len(head):
-        length = struct.unpack_from(order, head, place + 4)[0]
-        yield head[place : place + 4], head[place + 8 : place + 8 + length]
-        place += 8 + length + length % 2
-
-
 def tag_bytes(path: str | os.PathLike) -> int:
     """How many bytes at a file's end are an ID3v1 or APE tag: they describe the sound and are none."""
     size = Path(path).stat().st_size
@@ -182,20 +185,6 @@ def tag_bytes(path: str | os.PathLike) -> int:
         length, _, flags = struct.unpack_from("<III", footer, 12)
         tags += length + (32 if flags & 1 << 31 else 0)
     return tags if tags < size else 0
-
-
-def _wav_coding(head: bytes) -> str:
-    """E.g. " with GSM 6.10 in it (format tag 0x0031)", or nothing where it is plain samples."""
-    fmt = next((content for name, content in chunks(head) if name == b"fmt "), b"")
-    if len(fmt) < 16:
-        return ""
-    order = ">H" if head.startswith(b"RIFX") else "<H"
-    tag = struct.unpack_from(order, fmt)[0]
-    if tag == 0xFFFE and len(fmt) >= 26:  # extensible
-        tag = struct.unpack_from(order, fmt, 24)[0]
-    return (
-        "" if tag in _SAMPLES else f" with {_WAV_CODINGS.get(tag, 'an unknown coding')} in it (format tag 0x{tag:04x})"
-    )
 
 
 def _matroska_end(head: bytes) -> int:
@@ -223,22 +212,15 @@ def _wavpack_end(file: BinaryIO, size: int) -> int:
 
 
 def _ogg_end(file: BinaryIO, size: int) -> str | None:
-    file.seek(max(0, size - HEAD))  # a page is at most 65,307 bytes
-    tail = file.read()
-    page = tail[max(0, tail.rfind(b"OggS")) :]
-    length = 27 + page[26] + sum(page[27 : 27 + page[26]]) if len(page) > 26 else 27
-    if len(page) < length:
+    found = ogg_pages.walk(file, 0, size)
+    if found.cut is not None:
         return "its last page is cut off"
-    page, checksum = bytearray(page[:length]), page[22:26]
-    page[22:26] = bytes(4)
-    if _ogg_checksum(page) != int.from_bytes(checksum, "little"):
-        return "its last page is damaged"
-    return None if page[5] & 4 else "it has no page that is marked as the last"
-
-
-_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-def _ogg_checksum(page: bytes) -> int:
-    """zlib's polynomial, but the highest bit first, from 0, and not inverted."""
-    return int(f"{zlib.crc32(bytes(page).translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)
+    for stream in found.links[-1].values() if found.links else ():
+        place, length = stream.last
+        file.seek(place)
+        page = file.read(length)
+        if ogg_pages.checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
+            return "its last page is damaged"
+        if not stream.ended:
+            return "it has no page that is marked as the last"
+    return None

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .causes import encrypted, not_sound, unreadable
+from .causes import conversion, encrypted, not_sound, unreadable
 from .containers import shortfall, sound_kind
 from .errors import AudioError
 from .pyav_track import Places, Track, UndecodableError, layout, samples_of
@@ -41,8 +41,12 @@ def open_pyav(path: str | os.PathLike) -> PyAVSource:
     Raises:
         AudioError: no sound, damaged, cut off, encrypted, rate or channels change on the way, or PyAV is not installed.
     """
-    path = Path(path)
-    if reason := not_sound(path) or encrypted(path):
+    path = Path(os.fsdecode(path))
+    try:
+        reason = not_sound(path) or encrypted(path)
+    except OSError as error:
+        raise AudioError(path, f"cannot be opened: {error.strerror}") from error
+    if reason:
         raise AudioError(path, reason)
     try:
         import av  # noqa: F401
@@ -56,7 +60,7 @@ def _without_pyav(path: Path) -> str:
     found = f"is {kind}, which libsndfile cannot read" if kind else "begins as nothing that libsndfile can read"
     return (
         f'{found}; PyAV {"reads it" if kind else "may"}: pip install "ssamba[formats]", '
-        f"or convert it: ffmpeg -i {path.name} {path.stem}.flac"
+        f"or convert it: {conversion(path)}"
     )
 
 
@@ -222,11 +226,11 @@ class _Surveyor:
         if not self._frames:
             self._rate, self._channels = rate, channels
         elif (rate, channels) != (self._rate, self._channels):
+            command = conversion(self._path, writing=f"-ar {self._rate} -ac {self._channels}")
             raise AudioError(
                 self._path,
                 f"changes from {layout(self._rate, self._channels)} to {layout(rate, channels)} after "
-                f"{self._frames / self._rate:.2f} s, and a file is read at one rate: split it, or convert it, "
-                f"ffmpeg -i {self._path.name} -ar {self._rate} -ac {self._channels} {self._path.stem}.flac",
+                f"{self._frames / self._rate:.2f} s, a file is read at one rate: split it, or convert it: {command}",
             )
         self._watch_the_clock(frame)
         self._frames += frame.samples
@@ -241,7 +245,7 @@ class _Surveyor:
         """Sound that a container lost between two packets shows in the time stamps alone."""
         if frame.pts is None:
             return
-        lag, self._lag = self._lag, self._track.seconds(frame.pts) - self._frames / self._rate
+        lag, self._lag = self._lag, frame.pts * self._track.tick - self._frames / self._rate
         if lag is not None and (gap := self._lag - lag) > _GAP:
             self._gaps.append((self._frames / self._rate, gap))
 
@@ -272,7 +276,7 @@ class _Surveyor:
             read = self._track.description
             notes.append(f"has {len(others) + 1} tracks of sound: {read} is read, not {' or '.join(others)}")
         if self._refused:
-            notes.append(f"its first packets, {self._refused}, cannot be decoded: the sound begins behind them")
+            notes.append(f"its beginning, {self._refused} packets, cannot be decoded: the sound behind it is read")
         if self._gaps:
             total, first = sum(gap for _, gap in self._gaps), self._gaps[0][0]
             notes.append(f"its time stamps leave out {total:.2f} s, first after {first:.2f} s: read without a pause")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .causes import HEADERLESS, cause, unreadable
-from .containers import tag_bytes
+from .causes import cause, headerless, unreadable
+from .containers import sound_kind, tag_bytes
 from .errors import AudioError
 
 # FFmpeg's sample formats: numpy's type, full scale, zero. 24 bits come as 32.
@@ -30,6 +30,7 @@ _SAMPLE_FORMATS = {
 _HEADERLESS = {f"{kind}{bits}{order}" for kind in "suf" for bits in (16, 24, 32, 64) for order in ("le", "be")}
 _HEADERLESS |= {"s8", "u8", "alaw", "mulaw", "vidc", "dfpwm", "aptx", "aptx_hd", "codec2raw"}
 _CONTAINER_NAMES = {"mov": "MP4", "matroska": "Matroska"}
+_UNKNOWN = "is no sound that libsndfile or FFmpeg knows"
 _OPENING = {"protocol_whitelist": "none"}  # a playlist must not make FFmpeg open other files, or the net
 _DECODING = {"err_detect": "crccheck+explode"}  # a wrong checksum is an error, not a click
 
@@ -77,10 +78,11 @@ class Track:
             raise AudioError(path, f"cannot be opened: {error.strerror}") from error
         try:
             self._container = self._opened(av)
-            self._stream = self._chosen()
+            self._stream = self._chosen(av)
         except BaseException:
             self._file.close()
             raise
+        self.tick = float(self._stream.time_base)  # seconds of one unit of time stamps
         self._stream.codec_context.options = _DECODING
         self._stream.codec_context.thread_count = 1
         if self.format == "CAF/ALAC":  # its last packet is of the right length, and FFmpeg would shorten it once more
@@ -117,9 +119,6 @@ class Track:
                 return min(whole, 3600 * int(hours) + 60 * int(minutes) + float(seconds))
         return whole if len(self._container.streams) == 1 else None
 
-    def seconds(self, pts: int) -> float:
-        return float(pts * self._stream.time_base)
-
     def packets(self) -> Iterator:
         """The packets from where the file stands; the last is empty and makes the decoder give what it holds back."""
         demuxed = self._container.demux(self._stream)
@@ -127,6 +126,8 @@ class Track:
             try:
                 packet = next(demuxed, None)
             except self._errors as error:
+                if not isinstance(error, self._errors[0]):
+                    raise AudioError(self.path, f"cannot be read: {error}") from error
                 self.fault = error
                 return
             if packet is None:
@@ -182,17 +183,17 @@ class Track:
         try:
             container = av.open(self._file, container_options=_OPENING, metadata_errors="replace")
         except (*self._errors, ValueError) as error:
-            reason = cause(self.path) or "is no sound that libsndfile or FFmpeg knows"
-            raise AudioError(self.path, reason) from error
+            if not isinstance(error, av.FFmpegError):
+                raise AudioError(self.path, f"cannot be read: {error}") from error
+            kind = sound_kind(self.path)
+            found = f"begins as {kind} and cannot be decoded: damaged or cut off" if kind else _UNKNOWN
+            raise AudioError(self.path, cause(self.path) or found) from error
         if container.format.name in _HEADERLESS:
             container.close()
-            raise AudioError(
-                self.path,
-                HEADERLESS.format(name=self.path.name, stem=self.path.stem),
-            )
+            raise AudioError(self.path, headerless(self.path))
         return container
 
-    def _chosen(self):
+    def _chosen(self, av):
         tracks = self._container.streams.audio
         if not tracks:
             held = sorted({stream.type for stream in self._container.streams} - {"unknown"})
@@ -200,8 +201,9 @@ class Track:
             raise AudioError(self.path, unreadable(self.path) or f"has no track of sound, {held}")
         readable = [track for track in tracks if track.codec_context is not None]
         if not readable:
-            raise AudioError(self.path, "is in a coding that FFmpeg has no decoder for")
-        return next((track for track in readable if "default" in str(track.disposition)), readable[0])
+            kind = sound_kind(self.path) or f"a {self.container} file"
+            raise AudioError(self.path, f"is {kind}, which FFmpeg cannot decode: convert it where it was made")
+        return next((track for track in readable if track.disposition & av.stream.Disposition.default), readable[0])
 
 
 class UndecodableError(Exception):
