@@ -9,8 +9,8 @@ import soundfile
 
 from signals import sweep
 from ssamba.audio import AudioError, AudioFile, read_audio
+from ssamba.audio.native_formats import open_sndfile
 from ssamba.audio.ogg_pages import checksum
-from ssamba.audio.sndfile_source import open_sndfile
 
 CODINGS = ["VORBIS", "OPUS"]
 

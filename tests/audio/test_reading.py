@@ -9,7 +9,7 @@ import soundfile
 
 from signals import sweep
 from ssamba.audio import reading
-from ssamba.audio.reading import AudioError, AudioInfo, probe, read_audio
+from ssamba.audio.reading import AudioError, AudioFile, AudioInfo, probe, read_audio
 
 FORMATS = {  # file name: (rate, options of soundfile.write, largest error that its coding may make)
     "a.wav": (16000, {"subtype": "PCM_16"}, 4e-5),
@@ -152,6 +152,19 @@ def test_truncated_files_of_plain_samples_are_read_to_their_end(tmp_path, name, 
     assert probe(tmp_path / name).frames == len(part)
     assert len(caplog.messages) == 1  # not at every reading
     assert f"{name}: its header states 3 s, the file holds 1.4" in caplog.text
+
+
+@pytest.mark.parametrize("endian", ["BIG", "LITTLE"])
+@pytest.mark.parametrize(("stated", "notes"), [(0, 1), (1000, 1), (0xFFFFFFFF, 0), (96000, 0)])
+def test_au_that_states_too_little(tmp_path, stated, notes, endian):
+    soundfile.write(tmp_path / "a.au", sweep(3.0, 16000), 16000, subtype="PCM_16", endian=endian)
+    whole, data = read_audio(tmp_path / "a.au"), bytearray((tmp_path / "a.au").read_bytes())
+    data[8:12] = stated.to_bytes(4, endian.lower())
+    (tmp_path / "a.au").write_bytes(data)
+    with AudioFile(tmp_path / "a.au") as file:
+        np.testing.assert_array_equal(file.read(), whole)
+        assert len(file.notes) == notes
+        assert not notes or f"its header states {stated / 32000:.4g} s, the file holds 3 s" in file.notes[0]
 
 
 @pytest.mark.parametrize("name", ["b.flac", "c.ogg", "e.opus"])
@@ -332,7 +345,7 @@ def test_samples_far_beyond_full_scale_are_named(tmp_path, scale, named, caplog)
     assert len(caplog.messages) == (named is not None)
     if named:
         assert "where [-1, 1] is expected" in caplog.text
-        assert f"divide them by their full scale ({named})" in caplog.text
+        assert f"divide them by {named} and write it anew" in caplog.text
 
 
 def test_more_samples_than_one_array_holds(tmp_path, monkeypatch):

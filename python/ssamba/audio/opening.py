@@ -7,7 +7,7 @@ import stat
 from typing import BinaryIO
 
 from .errors import AudioError
-from .sndfile_source import MalformedError, open_sndfile
+from .native_formats import MalformedError, open_sndfile
 from .sources import Source
 
 LOWEST_RATE, HIGHEST_RATE = 100, 10_000_000  # Hz; hydrophones for whales begin at about 200
@@ -71,4 +71,4 @@ def _open(path: str | os.PathLike) -> BinaryIO:
     except AudioError:
         raise
     except ValueError as error:  # a NUL in the name
-        raise AudioError(path, f"cannot be opened: its name has an {error}") from error
+        raise AudioError(path, f"cannot be opened, for no file can have such a name: {error}") from error

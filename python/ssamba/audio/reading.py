@@ -19,10 +19,9 @@ __all__ = ["AudioError", "AudioFile", "AudioInfo", "log_notes", "new_notes", "pr
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 18  # samples, of all channels together, decoded at once
-_RESAMPLER_REACH = (
-    160  # samples of the lower rate; from further away one moves soxr's output by float32 rounding at most
-)
+_RESAMPLER_REACH = 160  # samples of the lower rate; what is further away moves soxr's output by rounding at most
 _FULL_SCALE = 10.0  # 20 dB above full scale: floats reach 2 or 4, whole numbers of 8 bits 128
+_LOSSY = ("MP3", "OGG")  # no encoder of these stores whole numbers as floats
 _MOST = 1 << 31  # samples of one result, 8 GiB
 _told: set[tuple[str, str]] = set()
 
@@ -160,10 +159,10 @@ class AudioFile:
         peak = max(-low, high)
         if peak > _FULL_SCALE and not self._loud:
             self._loud = True
-            self.notes.append(
-                f"has samples as large as {peak:g}, where [-1, 1] is expected: whole numbers stored as floats, it "
-                f"seems; divide them by their full scale ({_full_scale(peak)}) and write it anew"
-            )
+            likely = f"whole numbers stored as floats, it seems: divide them by {_full_scale(peak)} and write it anew"
+            if self.info.format in _LOSSY:
+                likely = "damage, it seems: listen to it"
+            self.notes.append(f"has samples as large as {peak:g}, where [-1, 1] is expected; {likely}")
 
     def _is_silent(self, value: float) -> bool:
         """Whether all samples of the whole file, channels averaged, are equal; stops at the first that is not."""
