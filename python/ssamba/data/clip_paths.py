@@ -1,0 +1,90 @@
+"""Where the clips of a manifest lie: on this machine, though it may have been written on another."""
+
+from __future__ import annotations
+
+import logging
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath, PureWindowsPath
+
+from ..audio.names import printable
+from .clips import ManifestError
+
+_log = logging.getLogger(__name__)
+_TRIED = 100  # clips by which it is found out what audio_root stands for
+
+
+def locate(source: str, written: Sequence[str], root: str, audio_root: str | None) -> list[str]:
+    """The path of each clip as it is `written` in a manifest.
+
+    Relative paths begin at `root`. One that leads nowhere is tried with slashes for backslashes, and with accents
+    composed or decomposed, as Windows and Macs write them. Absolute paths of which none exists here are those of
+    another machine: with `audio_root` it takes the place of the folder there, found by trying from the longest rest of
+    the path that exists below it.
+    """
+    absolute = [parts for parts in map(_parts, written) if parts]
+    moved = _moved(absolute, audio_root) if audio_root else ()
+    if moved:
+        _log.warning("%s: paths below %s are read from %s", source, _joined(moved), audio_root)
+    elif audio_root and len(absolute) == len(written):
+        _log.warning("%s: all its paths are absolute, audio_root %s has no effect", source, audio_root)
+    return [_here(text, root, moved) for text in written]
+
+
+def require_one(source: str, written: Sequence[str], paths: Sequence[str], root: str) -> None:
+    """Raise ManifestError if none of the clips exists, with the way out."""
+    if any(map(os.path.lexists, paths)):
+        return
+    theirs = [_parts(text) for text in written]
+    place = _joined(_common(theirs)) if all(theirs) else os.path.abspath(root)
+    raise ManifestError(
+        f"{source}: none of its {len(paths)} clips is there, the first is {printable(paths[0])}; if they lie "
+        f"elsewhere, give audio_root (--audio-root): the folder that takes the place of {place}"
+    )
+
+
+def _here(text: str, root: str, moved: tuple[str, ...]) -> str:
+    parts = _parts(text)
+    if moved and parts[: len(moved)] == moved:
+        text = os.path.join(*parts[len(moved) :])
+    spellings = (os.path.join(root, spelling) for spelling in _spellings(text))
+    return next(filter(os.path.lexists, spellings), os.path.join(root, text.strip()))
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """As written, and what may be meant: without outer spaces, with slashes, with accents composed or decomposed."""
+    slashes = text.strip().replace("\\", os.sep)
+    forms = (unicodedata.normalize(form, slashes) for form in ("NFC", "NFD"))
+    yield from dict.fromkeys((text, text.strip(), slashes, *forms))
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """The parts of an absolute path of this or another system; none of a relative one."""
+    for path in (PurePosixPath(text), PureWindowsPath(text)):
+        if path.is_absolute():
+            return path.parts
+    return ()
+
+
+def _joined(parts: tuple[str, ...]) -> str:
+    return os.path.join(*parts) if parts[0] == "/" else str(PureWindowsPath(*parts))
+
+
+def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The folder that all of these lie in."""
+    first, last = min(paths), max(paths)
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[: min(same, len(first) - 1)]
+
+
+def _moved(paths: list[tuple[str, ...]], root: str) -> tuple[str, ...]:
+    """The folder of other machine's absolute paths that `root` stands for; none if they are paths of this one."""
+    tried = paths[:_TRIED]
+    if not paths or any(os.path.lexists(os.path.join(*parts)) for parts in tried):
+        return ()
+    common = _common(paths)
+    for length in range(1, len(common) + 1):
+        if any(os.path.lexists(os.path.join(root, *parts[length:])) for parts in tried):
+            return common[:length]
+    return ()
