@@ -18,11 +18,9 @@ _PARTS = {
     "train": r"train(ing)?",
     "validation": r"val(id(ation)?)?|dev(el(opment)?)?|held[-_ ]?out|hold[-_ ]?out",
     "test": r"test(ing)?|eval(uation)?",
+    "fold": r"(fold|split)[-_ ]?\d+",
 }
-_PART_ALONE = re.compile(
-    rf"({'|'.join(_PARTS.values())})([-_ ]?(set|data|split))?|(fold|split)[-_ ]?\d+", re.IGNORECASE
-)
-_PART_OF_SOME_KIND = {kind: re.compile(rf"({words})([-_ .].*|set|\d*)", re.I) for kind, words in _PARTS.items()}
+_PART_NAMES = {part: re.compile(rf"({words})(set|[-_ .].*)?", re.IGNORECASE) for part, words in _PARTS.items()}
 
 
 def read_class_folders(folder: Path, known: Collection[str] = ()) -> list[tuple[str, str | None]]:
@@ -78,33 +76,32 @@ def _class_of(folder: Path, name: str) -> str:
 
 def _check_layout(folder: Path, clips: dict[str, list[str]]) -> None:
     """Raise ManifestError if these folders are parts of a data set, or one around it."""
-    kinds = {kind for kind, pattern in _PART_OF_SOME_KIND.items() if any(map(pattern.fullmatch, clips))}
-    copies = [name for name in clips if _PART_ALONE.fullmatch(name) and set(clips) & set(_class_folders(folder / name))]
-    if len(kinds) > 1 or copies or all(map(_PART_ALONE.fullmatch, clips)):
-        names = [name for name in clips if any(p.fullmatch(name) for p in (_PART_ALONE, *_PART_OF_SOME_KIND.values()))]
-        first = next(filter(_PART_OF_SOME_KIND["train"].fullmatch, names), names[0])
-        held_out = next((name for name in names if name != first), None)
-        beside = f", and in training --validation {folder / held_out}" if held_out else ""
+    parts = {name: part for name in clips if (part := _part(name))}
+    holds_classes = any(set(clips) & set(_folders_in(folder / name)) for name in parts)
+    if len(set(parts.values())) > 1 or len(parts) == len(clips) or holds_classes:
+        first, *others = sorted(parts, key=lambda name: list(_PARTS).index(parts[name]))
+        beside = f", and in training --validation {folder / others[0]}" if others else ""
         raise ManifestError(
-            f"{folder}: its folders {', '.join(names[:4])} are by their names parts of a data set, not classes; give "
-            f"one part: --data {folder / first}{beside}"
+            f"{folder}: its folders {', '.join([first, *others][:4])} are by their names parts of a data set, not "
+            f"classes; give one part: --data {folder / first}{beside}; or, if they are classes, list the clips in a CSV"
         )
     if len(clips) == 1:
-        (only,) = clips
-        if len(_class_folders(folder / only)) > 1 and not _loose(clips[only], folder / only):
+        (name,) = clips
+        inside = folder / name
+        if len(_folders_in(inside)) > 1 and not any(Path(path).parent == inside for path in clips[name]):
             raise ManifestError(
-                f"{folder}: holds one folder only, {only}, which has folders of its own; give that one: "
-                f"--data {folder / only}"
+                f"{folder}: holds one folder only, {name}, which has folders of its own; give that one: --data {inside}"
             )
 
 
-def _class_folders(folder: Path) -> list[str]:
+def _part(name: str) -> str | None:
+    """Which part of a data set a folder of this name is: train, train-clean-100 and TrainSet are "train"."""
+    return next((part for part, pattern in _PART_NAMES.items() if pattern.fullmatch(name)), None)
+
+
+def _folders_in(folder: Path) -> list[str]:
     with os.scandir(folder) as listing:
         return [entry.name for entry in listing if is_folder(entry) and not is_hidden(entry.name)]
-
-
-def _loose(paths: list[str], folder: Path) -> list[str]:
-    return [path for path in paths if os.path.dirname(path) == str(folder)]
 
 
 def _say_merged(folder: Path, classes: dict[str, str]) -> None:

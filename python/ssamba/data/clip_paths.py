@@ -37,9 +37,10 @@ def require_one(source: str, written: Sequence[str], paths: Sequence[str], root:
     if any(map(os.path.lexists, paths)):
         return
     theirs = [_parts(text) for text in written]
+    first = written[0] if theirs[0] else paths[0]
     place = _joined(_common(theirs)) if all(theirs) else os.path.abspath(root)
     raise ManifestError(
-        f"{source}: none of its {len(paths)} clips is there, the first is {printable(paths[0])}; if they lie "
+        f"{source}: none of its {len(paths)} clips is there, the first is {printable(first)}; if they lie "
         f"elsewhere, give audio_root (--audio-root): the folder that takes the place of {place}"
     )
 

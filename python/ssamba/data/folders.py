@@ -53,13 +53,13 @@ def audio_below(folder: str | os.PathLike) -> list[str]:
     Raises:
         OSError: the folder itself cannot be listed.
     """
-    found = [path for path, is_audio in _files_below(folder) if is_audio]
+    found = [path for path, audio in _files_below(folder) if audio]
     return sorted(found, key=lambda path: path.replace(os.sep, "\0"))
 
 
 def other_files_below(folder: str | os.PathLike) -> str:
     """How many files of what endings are passed over: "13 other files: 10 .txt, 2 .zip, 1 without ending"."""
-    endings = Counter(os.path.splitext(path)[1].lower() for path, is_audio in _files_below(folder) if not is_audio)
+    endings = Counter(sorted(os.path.splitext(path)[1].lower() for path, audio in _files_below(folder) if not audio))
     if not endings:
         return "no other files"
     shown = [f"{count} {ending or 'without ending'}" for ending, count in endings.most_common(4)]
