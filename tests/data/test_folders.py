@@ -69,6 +69,11 @@ def test_other_endings_and_none_are_told_by_their_first_bytes(tree):
     assert other_files_below(".") == "7 other files: 5 without ending, 1 .dat, 1 .txt"
 
 
+def test_what_stands_in_the_place_of_a_recording_is_named(tree):
+    tree("a.wav", "a.wav.gz", "b.mp3.dvc", ".c.m4a.icloud", "d.flac.gz", "notes.txt.gz", "clips.dvc", ".e.txt.icloud")
+    assert audio_below(".") == [".c.m4a.icloud", "a.wav", "b.mp3.dvc", "d.flac.gz"]
+
+
 def test_pipes_are_not_opened(tree, tmp_path):
     tree("a.wav")
     os.mkfifo(tmp_path / "pipe")

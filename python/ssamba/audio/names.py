@@ -10,7 +10,8 @@ def printable(path: str | os.PathLike) -> str:
 
     A byte that is not UTF-8 is \xe9, a line end \n; every other name, spaces and accents included, stays as it is.
     """
-    return "".join(map(_shown, os.fspath(path)))
+    text = os.fspath(path)
+    return text if text.isprintable() else "".join(map(_shown, text))
 
 
 def _shown(character: str) -> str:

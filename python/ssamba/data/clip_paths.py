@@ -23,12 +23,14 @@ def locate(source: str, written: Sequence[str], root: str, audio_root: str | Non
     another machine: with `audio_root` it takes the place of the folder there, found by trying from the longest rest of
     the path that exists below it.
     """
-    absolute = [parts for parts in map(_parts, written) if parts]
-    moved = _moved(absolute, audio_root) if audio_root else ()
-    if moved:
-        _log.warning("%s: paths below %s are read from %s", source, _joined(moved), audio_root)
-    elif audio_root and len(absolute) == len(written):
-        _log.warning("%s: all its paths are absolute, audio_root %s has no effect", source, audio_root)
+    moved: tuple[str, ...] = ()
+    if audio_root is not None:
+        absolute = [parts for parts in map(_parts, written) if parts]
+        moved = _moved(absolute, audio_root)
+        if moved:
+            _log.warning("%s: paths below %s are read from %s", source, _joined(moved), audio_root)
+        elif len(absolute) == len(written):
+            _log.warning("%s: all its paths are absolute, audio_root %s has no effect", source, audio_root)
     return [_here(text, root, moved) for text in written]
 
 
@@ -46,18 +48,20 @@ def require_one(source: str, written: Sequence[str], paths: Sequence[str], root:
 
 
 def _here(text: str, root: str, moved: tuple[str, ...]) -> str:
-    parts = _parts(text)
-    if moved and parts[: len(moved)] == moved:
+    if moved and (parts := _parts(text))[: len(moved)] == moved:
         text = os.path.join(*parts[len(moved) :])
+    if os.path.lexists(path := os.path.join(root, text)):
+        return path
     spellings = (os.path.join(root, spelling) for spelling in _spellings(text))
     return next(filter(os.path.lexists, spellings), os.path.join(root, text.strip()))
 
 
 def _spellings(text: str) -> Iterator[str]:
-    """As written, and what may be meant: without outer spaces, with slashes, with accents composed or decomposed."""
-    slashes = text.strip().replace("\\", os.sep)
-    forms = (unicodedata.normalize(form, slashes) for form in ("NFC", "NFD"))
-    yield from dict.fromkeys((text, text.strip(), slashes, *forms))
+    """What may be meant: no outer spaces, slashes for backslashes, accents composed or decomposed."""
+    yield text.strip()
+    yield (slashes := text.strip().replace("\\", os.sep))
+    yield unicodedata.normalize("NFC", slashes)
+    yield unicodedata.normalize("NFD", slashes)
 
 
 def _parts(text: str) -> tuple[str, ...]:

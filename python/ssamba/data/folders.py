@@ -27,6 +27,9 @@ _TEXTS_AND_TABLES = """
 """
 _NOT_OPENED = frozenset(_TEXTS_AND_TABLES.split())
 
+# What stands in the place of a recording that is elsewhere or packed: clip.wav.dvc, .clip.wav.icloud, clip.wav.gz.
+_STANDS_FOR = frozenset({".dvc", ".icloud", ".nextcloud", ".owncloud", ".gz", ".bz2", ".xz", ".zst"})
+
 _SOUND = re.compile(
     rb"RIFF....(WAVE|AVI )|RF64|RIFX|BW64|riff\x2e\x91\xcf\x11|FORM....(AIF[FC]|8SVX)|\.snd|caff\x00|fLaC|OggS\x00"
     rb"|ID3[\x02-\x04]|\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xef]|\xff[\xf0\xf1\xf8\xf9][\x40-\x7f]"  # MPEG, ADTS
@@ -48,7 +51,7 @@ def audio_below(folder: str | os.PathLike) -> list[str]:
 
     Links are followed; a folder that several lead to is listed once, under its own name if it lies within, and links
     back up lead nowhere. What cannot be read is in the list all the same, so that reading names it: dangling links,
-    and folders that may not be entered.
+    folders that may not be entered, and what stands in the place of a recording, such as clip.wav.dvc without clip.wav.
 
     Raises:
         OSError: the folder itself cannot be listed.
@@ -69,7 +72,7 @@ def other_files_below(folder: str | os.PathLike) -> str:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is passed over."""
-    return name.startswith(".") or name in _SYSTEM_FOLDERS
+    return (name.startswith(".") and not name.endswith(".icloud")) or name in _SYSTEM_FOLDERS
 
 
 def is_folder(entry: os.DirEntry) -> bool:
@@ -82,9 +85,12 @@ def is_folder(entry: os.DirEntry) -> bool:
 
 def is_audio_file(path: str) -> bool:
     """Whether a file is audio, by its name or its first bytes."""
-    ending = os.path.splitext(path)[1].lower()
+    stem, ending = os.path.splitext(path)
+    ending = ending.lower()
     if ending in AUDIO_SUFFIXES or ending in _NOT_OPENED:
         return ending in AUDIO_SUFFIXES
+    if ending in _STANDS_FOR:
+        return os.path.splitext(stem)[1].lower() in AUDIO_SUFFIXES and not os.path.lexists(stem)
     try:
         if not os.path.isfile(path):  # opening a pipe waits for its writer
             return False
@@ -100,7 +106,7 @@ def full_names(paths: Iterable[str]) -> list[str]:
     A file that is a link keeps the name of the link.
     """
     real_folder = cache(os.path.realpath)
-    return [os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path)) for path in paths]
+    return [os.path.join(real_folder(folder), name) for folder, name in map(os.path.split, paths)]
 
 
 def real_files(paths: Iterable[str]) -> list[str]:

@@ -174,7 +174,7 @@ def _located(source: Path, entries: list[_Entry], audio_root, require_files: boo
     if require_files:
         require_one(str(source), written, paths, root)
     for entry, path in zip(entries, paths, strict=True):
-        if not os.path.lexists(path):
+        if not (path.isascii() or os.path.lexists(path)):
             require_text(entry.place, entry.path)  # bytes of another encoding are more likely than such a name
     return [entry._replace(path=path) for entry, path in zip(entries, paths, strict=True)]
 
