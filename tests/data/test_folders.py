@@ -53,6 +53,7 @@ def test_other_endings_and_none_are_told_by_their_first_bytes(tree):
         "d": b"\0\0\0\x20ftypM4A ",
         "e.bak": b"\xff\xfb\x90\x00",
         "f": b"OggS\0\x02",
+        "segment3.ts": b"G\x40\x00\x10\0",
     }
     others = {
         "g": b"RIFF\x10\0\0\0WEBP",
@@ -62,11 +63,12 @@ def test_other_endings_and_none_are_told_by_their_first_bytes(tree):
         "k": b"",
         "m.txt": b"OggS\0\x02",  # texts are not opened
         "n": b"MAC addresses",
+        "o.ts": b"Greeting: string",
     }
     for name, content in {**sounds, **others}.items():
         tree(name, content=content)
     assert audio_below(".") == sorted(sounds)
-    assert other_files_below(".") == "7 other files: 5 without ending, 1 .dat, 1 .txt"
+    assert other_files_below(".") == "8 other files: 5 without ending, 1 .dat, 1 .ts, 1 .txt"
 
 
 def test_what_stands_in_the_place_of_a_recording_is_named(tree):

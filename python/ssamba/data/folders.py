@@ -34,6 +34,7 @@ _SOUND = re.compile(
     rb"RIFF....(WAVE|AVI )|RF64|RIFX|BW64|riff\x2e\x91\xcf\x11|FORM....(AIF[FC]|8SVX)|\.snd|caff\x00|fLaC|OggS\x00"
     rb"|ID3[\x02-\x04]|\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xef]|\xff[\xf0\xf1\xf8\xf9][\x40-\x7f]"  # MPEG, ADTS
     rb"|....ftyp(?!heic|heix|mif1|avif|jp2)|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75\x8e\x66\xcf\x11|FLV\x01|\x00\x00\x01\xba"
+    rb"|G\x40[\x00\x11][\x10-\x3f]"  # MPEG transport stream
     rb"|#!AMR|\x02?#!SILK|wvpk|MAC .[\x0e-\x10]|TTA1|tBaK|ajkg|MPCK|MP\+|DSD \x1c|FRM8|NIST_1A|Creative Voice File"
     rb"|\.RMF|\.ra\xfd",
     re.DOTALL,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,16 +34,16 @@ class RunResult:
 def report_skipped(skipped: Sequence[tuple[str, str]], shown: int = 20) -> None:
     """Name and count on stderr the files that were left out."""
     for path, reason in skipped[:shown]:
-        print(f"skipped {printable(path)}: {reason}", file=sys.stderr)
+        say(f"skipped {printable(path)}: {reason}")
     if len(skipped) > shown:
-        print(f"... and {len(skipped) - shown} more", file=sys.stderr)
+        say(f"... and {len(skipped) - shown} more")
     count_skipped(skipped)
 
 
 def count_skipped(skipped: Sequence[tuple[str, str]]) -> None:
     """Count on stderr the files that were left out, which a data set has named as it met them."""
     if skipped:
-        print("1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped", file=sys.stderr)
+        say("1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped")
 
 
 def run_to_end(loop: TrainingLoop, resume: bool, data: Data) -> RunResult:

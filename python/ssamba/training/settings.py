@@ -17,7 +17,12 @@ class DataSettings(Settings):
         REQUIRED, "folder of class folders, flat folder, CSV (path,label) or SSAST JSON manifest", group="data"
     )
     label_csv: str | None = option(None, "label names for a JSON manifest (index,mid,display_name)", group="data")
-    audio_root: str | None = option(None, "folder that relative paths in a CSV or JSON start from", group="data")
+    audio_root: str | None = option(
+        None,
+        "folder that relative paths in a CSV or JSON start from, and that takes the place of another machine's in "
+        "absolute ones",
+        group="data",
+    )
     strict: bool = option(False, "stop at an unreadable, empty or silent file instead of skipping it", group="data")
     workers: int = option(0, "processes that read audio", group="data", minimum=0, affects_result=False)
     cache: bool = option(False, "decode every clip once and keep all in memory", group="data", affects_result=False)
