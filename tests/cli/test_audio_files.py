@@ -35,10 +35,12 @@ def test_a_file_comes_once_and_a_link_is_a_file_of_its_own(folder):
     ]
 
 
-def test_what_does_not_exist_stops_no_other_file(folder):
+def test_what_cannot_be_read_stops_no_other_file(folder, monkeypatch):
     assert audio_files(("gone.wav", "clips/b.wav")) == ["gone.wav", "clips/b.wav"]
     assert audio_files(("clips/dangling.wav",)) == ["clips/dangling.wav"]
     with pytest.raises(ValueError, match=r"^gone\.wav does not exist"):
         audio_files(("gone.wav", "too.wav"))
     with pytest.raises(ValueError, match=r"^notes holds no audio files \(1 other file: 1 \.txt\)"):
         audio_files(("clips/b.wav", "notes"))
+    monkeypatch.setattr("ssamba.cli.audio_files.audio_below", lambda path: os.listdir("clips/b.wav"))
+    assert audio_files(("clips", "clips/b.wav")) == ["clips", "clips/b.wav"]

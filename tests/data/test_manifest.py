@@ -245,6 +245,15 @@ def test_absolute_paths_of_another_machine(tmp_path, caplog, there, dropped):
         read_manifest(tmp_path / "list.csv", audio_root=tmp_path, require_files=True)
 
 
+def test_paths_of_several_drives(tmp_path):
+    write(tmp_path / "list.csv", "path\nC:\\a\\x.wav\nD:\\b\\y.wav\n")
+    with pytest.raises(ManifestError, match=r"the first is C:\\a\\x\.wav; .*write their paths anew: .* several drives"):
+        read_manifest(tmp_path / "list.csv", audio_root=tmp_path, require_files=True)
+    write(tmp_path / "list.csv", "path\nC:\\a\\x.wav\ny.wav\n")
+    with pytest.raises(ManifestError, match=f"takes the place of {tmp_path}$"):
+        read_manifest(tmp_path / "list.csv", require_files=True)
+
+
 def test_audio_root_without_effect_is_said(tmp_path, caplog):
     touch(tmp_path, "a.wav")
     write(tmp_path / "list.csv", f"path\n{tmp_path}/a.wav\n")

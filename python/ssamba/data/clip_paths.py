@@ -29,7 +29,7 @@ def locate(source: str, written: Sequence[str], root: str, audio_root: str | Non
         moved = _moved(absolute, audio_root)
         if moved:
             _log.warning("%s: paths below %s are read from %s", source, _joined(moved), audio_root)
-        elif len(absolute) == len(written):
+        elif len(absolute) == len(written) and os.path.lexists(written[0]):
             _log.warning("%s: all its paths are absolute, audio_root %s has no effect", source, audio_root)
     return [_here(text, root, moved) for text in written]
 
@@ -39,11 +39,13 @@ def require_one(source: str, written: Sequence[str], paths: Sequence[str], root:
     if any(map(os.path.lexists, paths)):
         return
     theirs = [_parts(text) for text in written]
-    first = written[0] if theirs[0] else paths[0]
-    place = _joined(_common(theirs)) if all(theirs) else os.path.abspath(root)
+    common = _common(theirs) if all(theirs) else (os.path.abspath(root),)
+    way = "write their paths anew: those are of several drives"
+    if common:
+        way = f"give audio_root (--audio-root): the folder that takes the place of {_joined(common)}"
+    first = printable(written[0] if theirs[0] else paths[0])
     raise ManifestError(
-        f"{source}: none of its {len(paths)} clips is there, the first is {printable(first)}; if they lie "
-        f"elsewhere, give audio_root (--audio-root): the folder that takes the place of {place}"
+        f"{source}: none of its {len(paths)} clips is there, the first is {first}; if they lie elsewhere, {way}"
     )
 
 
@@ -66,14 +68,14 @@ def _spellings(text: str) -> Iterator[str]:
 
 def _parts(text: str) -> tuple[str, ...]:
     """The parts of an absolute path of this or another system; none of a relative one."""
-    for path in (PurePosixPath(text), PureWindowsPath(text)):
+    for path in (PurePosixPath(text.strip()), PureWindowsPath(text.strip())):
         if path.is_absolute():
             return path.parts
     return ()
 
 
 def _joined(parts: tuple[str, ...]) -> str:
-    return os.path.join(*parts) if parts[0] == "/" else str(PureWindowsPath(*parts))
+    return os.path.join(*parts) if parts[0].startswith("/") else str(PureWindowsPath(*parts))
 
 
 def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
