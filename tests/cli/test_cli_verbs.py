@@ -34,9 +34,10 @@ def test_progress_outside_a_terminal_is_plain_lines(ssamba, clips, tmp_path):
     code, out, err = ssamba("pretrain", "--data", clips, "--out", tmp_path / "run", *TINY_OPTIONS, "--epochs", "2")
     assert (code, out) == (0, "")
     lines = err.splitlines()
-    assert [line.split(":")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
-    assert "validation loss" in lines[0]
-    assert lines[2].startswith("finished at step")
+    assert lines[0].startswith("training on 22 clips (")
+    assert [line.split(":")[0] for line in lines[1:3]] == ["epoch 1/2", "epoch 2/2"]
+    assert "validation loss" in lines[1]
+    assert lines[3].startswith("finished at step")
     assert "\r" not in err
 
 
@@ -165,7 +166,7 @@ def test_resume_brings_its_own_settings(ssamba, clips, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = ssamba("pretrain", "--out", "run", "--resume")
     assert code == 0
-    assert err.startswith("already finished at step 5; best at step 5: loss")
+    assert err.splitlines()[1].startswith("already finished at step 5; best at step 5: loss")
     code, _, err = ssamba("pretrain", "--out", "run", "--resume", "--seed", "5")
     assert code == 2
     assert "seed was 0, now 5" in err

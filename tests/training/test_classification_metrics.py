@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -97,3 +98,12 @@ def test_dprime():
 def test_refusals(scores, targets, message):
     with pytest.raises(ValueError, match=message):
         classification_metrics(scores, targets)
+
+
+def test_one_class_is_measured_without_warnings():
+    """scikit-learn warns of a single label, in words that say nothing to who calls `ssamba evaluate`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = classification_metrics(np.array([[0.3], [0.1]]), np.array([[1], [1]]))
+    assert found.confusion.tolist() == [[2]]
+    assert (found.accuracy, found.mauc, found.without_negatives) == (1.0, None, [0])

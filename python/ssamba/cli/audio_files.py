@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from ..data.manifest import AUDIO_SUFFIXES
+from ..data.folders import audio_below, full_names, other_files_below
 
 
 def audio_files(paths: tuple[str, ...]) -> list[str]:
-    """Files among `paths`, and all audio files below the folders among them, sorted, each once.
+    """Files among `paths`, and all audio files below the folders among them (`audio_below`), each once.
 
-    Raises ValueError for a path that does not exist or a folder without audio.
+    A file named twice, in two spellings or also by its folder, comes where it is first named; a link is a file of its
+    own, whose name people look for in the results. What does not exist or cannot be listed is in the list, so that
+    reading names it.
+
+    Raises ValueError if none of the paths exists, or for a folder without audio.
     """
+    if not any(map(os.path.lexists, paths)):
+        raise ValueError(f"{paths[0]} does not exist")
     files: list[str] = []
     for path in paths:
-        if os.path.isdir(path):
-            found = sorted(str(f) for f in Path(path).rglob("*") if f.suffix.lower() in AUDIO_SUFFIXES and f.is_file())
-            if not found:
-                raise ValueError(f"{path} holds no audio files ({', '.join(sorted(AUDIO_SUFFIXES)[:6])}, ...)")
-            files += found
-        elif os.path.exists(path):
-            files.append(path)
-        else:
-            raise ValueError(f"{path} does not exist")
-    return list(dict.fromkeys(files))
+        try:
+            found = audio_below(path) if os.path.isdir(path) else [path]
+        except OSError:
+            found = [path]
+        if not found:
+            raise ValueError(f"{path} holds no audio files ({other_files_below(path)})")
+        files += found
+    first: dict[str, str] = {}
+    for name, file in zip(full_names(files), files, strict=True):
+        first.setdefault(name, file)
+    return list(first.values())

@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
     settings = make_settings(StatsSettings, args)
     from ..data import AudioDataset, FeatureCache, dataset_statistics
     from ..training.progress import shows_progress
-    from ..training.result import report_skipped
+    from ..training.result import count_skipped
     from ..training.run_directory import write_json
     from ..training.start import open_manifest, say_room
 
@@ -53,5 +53,5 @@ def run(args: Namespace) -> int:
     if settings.out:
         values = {"mean": found.mean, "std": found.std, "clips": found.clips, "frames": found.frames}
         write_json(Path(settings.out), {**values, "skipped_files": [list(pair) for pair in found.skipped]})
-    report_skipped(list(found.skipped))
+    count_skipped(found.skipped)
     return 1 if found.skipped else 0

@@ -6,17 +6,25 @@ import csv
 import io
 import json
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..audio.names import printable
 from ..checkpoints.folder import save_atomically
+from .folders import real_files
 
 
 class ManifestError(ValueError):
     """A manifest that cannot be used; the message names the file and the place in it."""
+
+
+def class_name(text: str) -> str:
+    """A class by its name in Unicode's composed form (NFC): a Mac decomposes accents in the names of folders."""
+    return unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,12 @@ class Manifest:
         known = set(self.classes)
         for clip in self.clips:
             if unknown := [label for label in clip.labels if label not in known]:
-                raise ManifestError(f"{clip.path}: label {unknown[0]!r} is not one of the {len(known)} classes")
-            _no_repeats(clip.labels, f"{clip.path}: label")
+                raise ManifestError(
+                    f"{printable(clip.path)}: label {unknown[0]!r} is not one of the {len(known)} classes"
+                )
+            _no_repeats(clip.labels, f"{printable(clip.path)}: label")
             if clip.seconds and set(clip.seconds) != set(clip.labels):
-                raise ManifestError(f"{clip.path}: the classes of its seconds are not those of its labels")
+                raise ManifestError(f"{printable(clip.path)}: the classes of its seconds are not those of its labels")
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -68,25 +78,35 @@ class Manifest:
         """The same clips without labels and classes, as pretraining sees them."""
         return Manifest([Clip(clip.path) for clip in self.clips])
 
+    def shared_files(self, other: Manifest) -> list[str]:
+        """Files that stand in both manifests, under whatever names, sorted."""
+        mine, theirs = (set(real_files(clip.path for clip in manifest.clips)) for manifest in (self, other))
+        return sorted(mine & theirs)
+
     def split(self, *fractions: float, seed: int = 0) -> tuple[Manifest, ...]:
         """Disjoint random parts of these relative sizes, each class divided alike (by a clip's first label).
 
-        The same seed gives the same parts; together they are the whole, each in the order of this manifest.
+        The same seed gives the same parts; together they are the whole, each in the order of this manifest. Clips that
+        are links to one file fall into one part.
 
         Raises:
             ValueError: fewer than two fractions, one that is not above 0, or a sum other than 1.
         """
         if len(fractions) < 2 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
             raise ValueError(f"fractions must be two or more numbers above 0 that sum to 1, got {fractions}")
+        files: dict[str, list[int]] = {}  # clips of each file, by which they are divided
+        for index, file in enumerate(real_files(clip.path for clip in self.clips)):
+            files.setdefault(file, []).append(index)
         groups: dict[tuple[str, ...], list[int]] = {}
-        for index, clip in enumerate(self.clips):
-            groups.setdefault(clip.labels[:1], []).append(index)
+        for first, *_ in files.values():
+            groups.setdefault(self.clips[first].labels[:1], []).append(first)
+        same = {first: [first, *others] for first, *others in files.values()}
         random = np.random.default_rng(seed)
         parts: list[list[int]] = [[] for _ in fractions]
         for group in groups.values():
             cuts = np.round(np.cumsum(fractions[:-1]) * len(group)).astype(int)
             for part, chosen in zip(parts, np.split(random.permutation(group), cuts), strict=True):
-                part.extend(int(index) for index in chosen)
+                part.extend(index for first in chosen for index in same[int(first)])
         return tuple(self.subset(sorted(part)) for part in parts)
 
     def limit_per_class(self, n: int, seed: int = 0) -> Manifest:
@@ -136,7 +156,8 @@ class Manifest:
         if label_csv is not None:
             rows = [[index, codes[name], name] for index, name in enumerate(self.classes)]
             _write_csv(label_csv, ["index", "mid", "display_name"], rows)
-        _write_text(path, json.dumps({"data": data}, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps({"data": data}, indent=1, ensure_ascii=False) + "\n"
+        _write(path, text.encode(errors="backslashreplace"))  # of a name that is not UTF-8 it makes JSON's escapes
 
 
 def _no_repeats(names: Sequence[str], what: str) -> None:
@@ -148,8 +169,8 @@ def _no_repeats(names: Sequence[str], what: str) -> None:
 def _write_csv(path: str | os.PathLike, header: list[str], rows: list[list]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    _write_text(path, text.getvalue())
+    _write(path, text.getvalue().encode(errors="surrogateescape"))  # names that are not UTF-8 keep their bytes
 
 
-def _write_text(path: str | os.PathLike, text: str) -> None:
-    save_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8", newline="\n"))
+def _write(path: str | os.PathLike, content: bytes) -> None:
+    save_atomically(path, lambda aside: aside.write_bytes(content))

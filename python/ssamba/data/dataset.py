@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..audio.log_mel import FRAME_SHIFT, SAMPLE_RATE, frame_count
+from ..audio.names import printable
 from ..audio.reading import AudioError, AudioFile, new_notes, read_audio
 from .clips import Clip, Manifest, ManifestError
 from .feature_cache import FeatureCache
@@ -123,7 +124,10 @@ class AudioDataset(Dataset):
             following = ((indices[-1] + step) % len(self) for step in range(1, len(self) + 1))
             items = [next(filter(None, map(self._item_if_readable, following)), None)]
             if items == [None]:
-                raise AudioError(self.clips[indices[-1]].path, "nor any other clip of this data set can be read")
+                reason = self._reason(indices[-1])
+                raise AudioError(
+                    self.clips[indices[-1]].path, f"{reason}; no other clip of this data set can be read either"
+                )
         return items
 
     def labels(self, index: int) -> Tensor:
@@ -153,14 +157,18 @@ class AudioDataset(Dataset):
     @property
     def skipped(self) -> list[tuple[str, str]]:
         """(path, reason) of every file left out so far, at construction or while reading."""
-        for index in self._unreadable.nonzero()[:, 0].tolist():
-            if index not in self._reasons:  # a worker process found it: the reason is learnt by reading it again
-                try:
-                    self._read(index, 0.0, None)
-                    self._reasons[index] = "could not be read by a worker process, though it can be now"
-                except AudioError as error:
-                    self._reasons[index] = error.reason
-        return self._skipped_at_start + [(self.clips[i].path, reason) for i, reason in sorted(self._reasons.items())]
+        found = self._unreadable.nonzero()[:, 0].tolist()
+        return self._skipped_at_start + [(self.clips[index].path, self._reason(index)) for index in found]
+
+    def _reason(self, index: int) -> str:
+        """Why a clip was found unreadable; if a worker process found it, that is learnt by reading it again."""
+        if index not in self._reasons:
+            try:
+                self._read(index, 0.0, None)
+                self._reasons[index] = "could not be read by a worker process, though it can be now"
+            except AudioError as error:
+                self._reasons[index] = error.reason
+        return self._reasons[index]
 
     def _check_files(self, clips: list[Clip], cache: bool) -> None:
         self._skipped_at_start: list[tuple[str, str]] = []
@@ -188,7 +196,7 @@ class AudioDataset(Dataset):
         count = f"{len(self._skipped_at_start)} of {len(clips)} files cannot be used"
         if self.strict or not self.clips:
             raise AudioError(path, reason if len(clips) == 1 else f"{reason} ({count})")
-        named = [f"{path}: {reason}" for path, reason in self._skipped_at_start]
+        named = [f"{printable(path)}: {reason}" for path, reason in self._skipped_at_start]
         _log.warning(_listed(f"{count} and are left out:", named))
 
     def _check_seconds(self) -> None:
@@ -223,7 +231,7 @@ class AudioDataset(Dataset):
                 raise
             self._unreadable[index] = True
             self._reasons[index] = error.reason
-            _log.warning("left out from now on: %s", error)
+            _log.warning("left out from now on: %s: %s", printable(error.path), error.reason)
             return None
 
     def _start(self, index: int) -> float:

@@ -13,10 +13,11 @@ from ..data.dataset import AudioDataset
 from ..data.loader import make_loader
 from ..data.workers import naming_worker_faults
 from .checkpoints import resolve_checkpoint
+from .data_summary import say_found
 from .devices import inference_device
 from .loading import class_names, freeze, load_classifier
 from .metrics import ClassificationMetrics, classification_metrics
-from .result import report_skipped
+from .result import count_skipped
 from .run_directory import absolute_settings, saved_settings, versions, write_json
 from .scoring import class_scores, classification_loss, score_clips
 from .settings import EvaluateSettings
@@ -75,6 +76,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         per_second=pooling == "segments",
         feature_cache=cache,
     )
+    say_found("evaluating on", dataset, quiet=settings.quiet)
     say_room(cache, dataset, quiet=settings.quiet)
     loader = make_loader(dataset, settings.batch_size, shuffle=False, seed=0, num_workers=settings.workers)
     frozen = freeze(model, accelerator.device, settings.dtype)
@@ -104,7 +106,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     }
     if settings.out is not None:
         write_json(Path(settings.out), report)
-    report_skipped(dataset.skipped)
+    count_skipped(dataset.skipped)
     targets = scored.targets.astype(np.int64)
     scores = class_scores(scored.logits, readout.scores)
     return Evaluation(metrics, float(loss), classes, scores, targets, paths, list(dataset.skipped), report)

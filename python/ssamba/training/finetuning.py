@@ -109,6 +109,12 @@ def loss_for(settings: FinetuneSettings, train: Manifest, validation: Manifest |
         raise ValueError(
             f"{settings.data} has no labels; fine-tuning needs a folder of class folders, or a manifest with labels"
         )
+    present = [name for name, count in train.counts().items() if count]
+    if len(present) == 1:
+        raise ValueError(
+            f"{settings.data} has clips of one class only, {present[0]}, and so nothing to tell apart; give a folder "
+            "with a folder for each class, or a manifest with several classes"
+        )
     if settings.pooling == "segments":
         return settings.loss or "ce"  # a second has one label
     several = [c for c in [*train.clips, *(validation.clips if validation else [])] if len(c.labels) != 1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 
 @dataclass
@@ -82,5 +82,10 @@ def classification_metrics(scores: np.ndarray, targets: np.ndarray) -> Classific
         without_negatives=np.flatnonzero(positives == len(targets)).tolist(),
         per_class_ap=ap,
         per_class_auc=auc,
-        confusion=confusion_matrix(targets.argmax(axis=1), best, labels=range(scores.shape[1])) if single else None,
+        confusion=confusion_matrix(targets.argmax(axis=1), best, scores.shape[1]) if single else None,
     )
+
+
+def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """How often each class (row) was taken for each (column), (classes, classes) int64."""
+    return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)

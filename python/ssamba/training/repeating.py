@@ -123,14 +123,10 @@ def _check_startable(out: Path, settings: RepeatSettings) -> None:
 
 def _check_apart(settings: RepeatSettings, parts: dict[str, str]) -> None:
     """Raise ValueError if a clip to test on is also one to learn or to choose by."""
-    paths = {
-        part: {os.path.realpath(clip.path) for clip in open_manifest(settings, source, labels=False).clips}
-        for part, source in parts.items()
-    }
+    manifests = {part: open_manifest(settings, source, labels=False) for part, source in parts.items()}
     for part in ("train", "validation"):
-        shared = paths["test"] & paths.get(part, set())
-        if shared:
-            raise ValueError(f"{len(shared)} clips are in {parts[part]} and in {parts['test']}, such as {min(shared)}")
+        if part in manifests and (shared := manifests["test"].shared_files(manifests[part])):
+            raise ValueError(f"{len(shared)} clips are in {parts[part]} and in {parts['test']}, such as {shared[0]}")
 
 
 def _run(

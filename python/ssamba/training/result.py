@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..audio.names import printable
 from .checkpoints import resolve_checkpoint
+from .data_summary import say_found
 from .loop import TrainingLoop
-from .progress import say, standard_error
+from .progress import say
 from .start import Data
 
 
@@ -28,25 +31,29 @@ class RunResult:
     skipped: list[tuple[str, str]]
 
 
-def report_skipped(skipped: list[tuple[str, str]], shown: int = 20) -> None:
+def report_skipped(skipped: Sequence[tuple[str, str]], shown: int = 20) -> None:
     """Name and count on stderr the files that were left out."""
     for path, reason in skipped[:shown]:
-        print(f"skipped {reason if reason.startswith(str(path)) else f'{path}: {reason}'}", file=standard_error())
+        say(f"skipped {printable(path)}: {reason}")
     if len(skipped) > shown:
-        print(f"... and {len(skipped) - shown} more", file=standard_error())
+        say(f"... and {len(skipped) - shown} more")
+    count_skipped(skipped)
+
+
+def count_skipped(skipped: Sequence[tuple[str, str]]) -> None:
+    """Count on stderr the files that were left out, which a data set has named as it met them."""
     if skipped:
-        print(
-            "1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped", file=standard_error()
-        )
+        say("1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped")
 
 
 def run_to_end(loop: TrainingLoop, resume: bool, data: Data) -> RunResult:
-    """Run the loop, say how it ended and which files were left out (also after a signal or an error)."""
+    """Run the loop; say what it learns from, how it ended, and how many files were left out (also after an error)."""
+    say_found("training on", data.train, data.validation, quiet=loop.settings.quiet)
     try:
         status = loop.run(resume)
     finally:
         if loop.accelerator.is_main_process:
-            report_skipped(data.skipped)
+            count_skipped(data.skipped)
     position, directory = loop.position, loop.directory
     result = RunResult(
         directory=directory.path,

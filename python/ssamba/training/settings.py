@@ -23,7 +23,11 @@ class DataSettings(Settings):
         None, "label names for a JSON manifest (index,mid,display_name)", group="data", path=True
     )
     audio_root: str | None = option(
-        None, "folder that relative paths in a CSV or JSON start from", group="data", path=True
+        None,
+        "folder that relative paths in a CSV or JSON start from, and that takes the place of another machine's in "
+        "absolute ones",
+        group="data",
+        path=True,
     )
     strict: bool = option(False, "stop at an unreadable, empty or silent file instead of skipping it", group="data")
     workers: int = option(0, "processes that read audio", group="data", minimum=0, affects_result=False)

@@ -120,7 +120,8 @@ def open_manifest(settings: DataSettings, source: str, **options: Any) -> Manife
             f"{source} was prepared with several parts: train and test on all of it with ssamba repeat, or give one of "
             "its manifests, such as train.csv, and validation.csv as validation"
         )
-    return read_manifest(source, settings.label_csv, None if os.path.isdir(source) else settings.audio_root, **options)
+    audio_root = None if os.path.isdir(source) else settings.audio_root
+    return read_manifest(source, settings.label_csv, audio_root, require_files=True, **options)
 
 
 def training_and_validation(settings: TrainingSettings, **options: Any) -> tuple[Manifest, Manifest | None]:
@@ -130,10 +131,9 @@ def training_and_validation(settings: TrainingSettings, **options: Any) -> tuple
         if "labels" not in options:
             options = {**options, "classes": manifest.classes or None}
         held_out = open_manifest(settings, settings.validation, **options)
-        shared = {os.path.realpath(c.path) for c in manifest.clips} & {os.path.realpath(c.path) for c in held_out.clips}
-        if shared:
+        if shared := manifest.shared_files(held_out):
             raise ValueError(
-                f"{len(shared)} clips are in both data and validation, such as {min(shared)}; take them out of one"
+                f"{len(shared)} clips are in both data and validation, such as {shared[0]}; take them out of one"
             )
         return manifest, held_out
     if settings.validation_share == 0:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from pathlib import Path
 
 from ...checkpoints.folder import save_atomically
 from ..clips import Clip, Manifest
-from ..manifest import AUDIO_SUFFIXES
+from ..folders import audio_below
 from .inventory import Inventory, PreparationError
 from .table import read_rows, read_text, require_values
 
@@ -25,16 +24,10 @@ _CLIP_NAME = re.compile(r"^Y?([\w-]{11})(?:_[\d.]+){0,2}$", re.ASCII)
 def audio_by_video(home: Path) -> dict[str, str]:
     """The audio file of each video, wherever it lies below `home`; raises PreparationError if a video has two."""
     found: dict[str, str] = {}
-    for parent, folders, files in os.walk(home, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            stem, suffix = os.path.splitext(name)
-            match = _CLIP_NAME.match(stem) if suffix.lower() in AUDIO_SUFFIXES else None
-            if match is None:
-                continue
-            path = os.path.join(parent, name)
-            if found.setdefault(match[1], path) != path:
-                raise PreparationError(f"audioset: the video {match[1]} has two files, {found[match[1]]} and {path}")
+    for path in audio_below(home):
+        match = _CLIP_NAME.match(Path(path).stem)
+        if match and found.setdefault(match[1], path) != path:
+            raise PreparationError(f"audioset: the video {match[1]} has two files, {found[match[1]]} and {path}")
     return found
 
 
