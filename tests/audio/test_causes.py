@@ -176,8 +176,9 @@ def test_sound_that_looks_like_something_else(tmp_path):
 def test_links(tmp_path):
     os.symlink("../.git/annex/objects/Gx/4k/SHA256E-s3--0.wav/SHA256E-s3--0.wav", tmp_path / "a.wav")
     os.symlink("/nowhere/b.wav", tmp_path / "b.wav")
-    assert cause(tmp_path / "a.wav").startswith("is a git-annex link to sound that is not here: `git annex get a.wav`")
-    assert cause(tmp_path / "b.wav") == "is a link to /nowhere/b.wav, which does not exist"
+    annexed = "does not exist: its git-annex link leads nowhere here: `git annex get a.wav`, or `datalad get a.wav`"
+    assert cause(tmp_path / "a.wav") == annexed
+    assert cause(tmp_path / "b.wav") == "does not exist: it is a link to /nowhere/b.wav"
     assert cause(tmp_path / "c.wav") == "does not exist"
 
 

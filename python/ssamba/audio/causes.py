@@ -5,11 +5,11 @@ from __future__ import annotations
 import codecs
 import os
 import re
-import shlex
 from pathlib import Path
 
 from . import ogg_pages
 from .containers import HEAD, boxes, mp4_codings, wavs_of
+from .names import quoted
 
 _UNPACK, _GIVE, _AGAIN = "unpack it and give the sound in it", "give the files that it names", "download it again"
 _LOCKED = "it is encrypted for one account or player, and no decoder may read it"
@@ -99,7 +99,7 @@ def not_sound(path: str | os.PathLike) -> str | None:
         return "is zeros from end to end: a copy or download that failed; copy it again"
     for pattern, sentence in _NOT_SOUND:
         if found := pattern.match(head):
-            return sentence.format(name=shlex.quote(path.name), text=_readable(found.groupdict().get("text", b"")))
+            return sentence.format(name=quoted(path), text=_readable(found.groupdict().get("text", b"")))
     return _text(head)
 
 
@@ -124,8 +124,7 @@ def headerless(path: str | os.PathLike) -> str:
 
 def conversion(path: str | os.PathLike, suffix: str = ".flac", reading: str = "", writing: str = "") -> str:
     """The command that makes another file of one, with options for reading and for writing it."""
-    path = Path(os.fsdecode(path))
-    words = ("ffmpeg", reading, "-i", shlex.quote(path.name), writing, shlex.quote(path.stem + suffix))
+    words = ("ffmpeg", reading, "-i", quoted(path), writing, quoted(path, suffix))
     return " ".join(filter(None, words))
 
 
@@ -139,7 +138,7 @@ def cause(path: str | os.PathLike) -> str | None:
     """What a file is that no decoder reads, and what to do, a sentence that follows its name. None: unknown."""
     path = Path(os.fsdecode(path))
     if not path.exists():
-        return _link(path)
+        return missing(path)
     return not_sound(path) or encrypted(path) or unreadable(path)
 
 
@@ -173,14 +172,16 @@ def _readable(text: bytes, longest: int = 60) -> str:
     return words if len(words) <= longest else words[: longest - 1] + "…"
 
 
-def _link(path: Path) -> str:
+def missing(path: str | os.PathLike) -> str:
+    """What to say of a file that is not there."""
+    path = Path(os.fsdecode(path))
     if not path.is_symlink():
         return "does not exist"
     target = os.readlink(path)
     if "annex/objects" in target.replace("\\", "/"):
-        name = shlex.quote(path.name)
-        return f"is a git-annex link to sound that is not here: `git annex get {name}`, or `datalad get {name}`"
-    return f"is a link to {target}, which does not exist"
+        name = quoted(path)
+        return f"does not exist: its git-annex link leads nowhere here: `git annex get {name}`, or `datalad get {name}`"
+    return f"does not exist: it is a link to {target}"
 
 
 def _mp4(path: Path, head: bytes) -> str | None:

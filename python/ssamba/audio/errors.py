@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
+from .names import printable
+
 
 class AudioError(ValueError):
     """An audio file that cannot be used; the message names the file and the reason. Attributes: path, reason."""
 
     def __init__(self, path: str | os.PathLike, reason: str = ""):
         path = os.fsdecode(path)
-        super().__init__(f"{path}: {reason}" if reason else path)
+        super().__init__(f"{printable(path)}: {reason}" if reason else printable(path))
         self.path, self.reason = path, reason

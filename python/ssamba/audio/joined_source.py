@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 
+from .causes import conversion
 from .errors import AudioError
 from .sources import Source
 
@@ -38,7 +37,7 @@ class JoinedSource:
             raise AudioError(
                 path,
                 f"is joined of parts of different rates ({', '.join(map(str, rates))} Hz); "
-                f"write it anew with one, for example: ffmpeg -i {quoted(path)} {quoted(path, '.flac')}",
+                f"write it anew with one, for example: {conversion(path)}",
             )
         self.format, self.sample_rate, self.channels = format, parts[0].sample_rate, parts[0].channels
         self._parts, self._ends = parts, list(accumulate(part.frames for part in parts))
@@ -75,9 +74,3 @@ class JoinedSource:
         if block.shape[1] == self.channels:
             return block
         return np.repeat(block.mean(axis=1, dtype=np.float32, keepdims=True), self.channels, axis=1)
-
-
-def quoted(path: str | os.PathLike, suffix: str | None = None) -> str:
-    """A file's name, with another suffix if one is given, as a shell takes it."""
-    path = Path(os.fsdecode(path))
-    return shlex.quote(path.name if suffix is None else path.stem + suffix)

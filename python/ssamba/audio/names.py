@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from pathlib import Path
 
 
 def printable(path: str | os.PathLike) -> str:
@@ -12,6 +14,12 @@ def printable(path: str | os.PathLike) -> str:
     """
     text = os.fspath(path)
     return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def quoted(path: str | os.PathLike, suffix: str | None = None) -> str:
+    """A file's name without its folder, with another suffix if one is given, as a shell takes it."""
+    path = Path(os.fsdecode(path))
+    return shlex.quote(path.name if suffix is None else path.stem + suffix)
 
 
 def _shown(character: str) -> str:

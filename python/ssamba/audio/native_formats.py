@@ -13,8 +13,9 @@ import soundfile
 
 from . import mp3_frames, ogg_pages, wav_header
 from .errors import AudioError
-from .joined_source import JoinedSource, Part, quoted
+from .joined_source import JoinedSource, Part
 from .mp3_frames import FreeFormat, Mp3Map
+from .names import quoted
 from .ogg_pages import OggStream
 from .sndfile_source import Mp3Source, SndfileSource, said
 from .sources import Source
@@ -77,7 +78,8 @@ def open_sndfile(path: str | os.PathLike, raw: BinaryIO) -> Source | None:
 
 
 def _open_as_it_is(path: str | os.PathLike) -> SndfileSource | None:
-    pieces = [(0, os.stat(path).st_size)] if _suffix(path) == ".raw" else None  # or else soundfile believes the name
+    by_name = _suffix(path) == ".raw" or _suffix(path) in _MP3_NAMES  # which would be believed, whatever is in it
+    pieces = [(0, os.stat(path).st_size)] if by_name else None
     try:
         source = SndfileSource(path, pieces)
     except soundfile.SoundFileError as error:

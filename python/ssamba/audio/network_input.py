@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import SSAMBAConfig
 from .log_mel import frame_count, log_mel
+from .log_mel_blocks import log_mel_blocks
 
 
 def normalised_log_mel(
@@ -16,6 +19,12 @@ def normalised_log_mel(
     """(log_mel - mean) / (2 std) of wave (B, samples), 0 at padding; and the valid frames (B,), or None."""
     x = log_mel(wave, sample_rate, lengths)
     return _normalise_sound(config, x, _frames_of(lengths, sample_rate, x))
+
+
+def normalised_log_mel_blocks(config: SSAMBAConfig, blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
+    """`normalised_log_mel` of one clip that comes in blocks (samples,): (1, T, F), part after part."""
+    for x in log_mel_blocks(blocks, sample_rate):
+        yield _normalise_sound(config, x[None], None)[0]
 
 
 def network_input(config: SSAMBAConfig, wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

@@ -6,6 +6,7 @@ import os
 import stat
 from typing import BinaryIO
 
+from .causes import cause, missing
 from .errors import AudioError
 from .native_formats import MalformedError, open_sndfile
 from .sources import Source
@@ -40,7 +41,6 @@ def open_source(path: str | os.PathLike) -> Source:
 
 def _open_foreign(path: str | os.PathLike) -> Source:
     """A file that libsndfile does not read, or AudioError with what it is."""
-    from .causes import cause
     from .pyav_source import open_pyav
 
     try:
@@ -56,16 +56,15 @@ def _open(path: str | os.PathLike) -> BinaryIO:
     try:
         found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
-            raise AudioError(path, "is a directory, not an audio file")
+            listable = os.access(path, os.R_OK | os.X_OK)
+            raise AudioError(path, f"is a folder{', not an audio file' if listable else ' that may not be listed'}")
         if not stat.S_ISREG(found.st_mode):
             raise AudioError(path, "is a pipe or a device; only files can be read: write its content into one")
         if found.st_size == 0:
             raise AudioError(path, "is empty (0 bytes)")
         return open(path, "rb")
     except FileNotFoundError:
-        if os.path.islink(path):
-            raise AudioError(path, f"is a link to {os.readlink(path)}, which does not exist") from None
-        raise AudioError(path, "does not exist") from None
+        raise AudioError(path, missing(path)) from None
     except OSError as error:
         raise AudioError(path, f"cannot be opened: {error.strerror}") from error
     except AudioError:

@@ -36,8 +36,8 @@ LEVELS = ("baseline", "avx2", "avx512")
 class BenchSettings(Settings):
     """Settings of `ssamba bench`."""
 
-    out: str = option("runs/bench", "folder for the results", group="files")
-    readme: str | None = option(None, "put the tables between the marks in this file too", group="files")
+    out: str = option("runs/bench", "folder for the results", group="files", path=True)
+    readme: str | None = option(None, "put the tables between the marks in this file too", group="files", path=True)
     report: bool = option(False, "measure nothing, write tables and pictures of what --out holds", group="files")
     parts: str = option(",".join(PARTS), "what to measure", group="run")
     sizes: str = option("tiny", "model sizes: tiny, small, base", group="model")

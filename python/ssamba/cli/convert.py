@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..training.options import at_home
 from .arguments import Parser
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ OPTIONS = {
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="published checkpoint (.pth)")
-    parser.add_argument("out", metavar="OUT", help="directory to write, new or empty")
+    parser.add_argument("checkpoint", type=at_home, metavar="CHECKPOINT", help="published checkpoint (.pth)")
+    parser.add_argument("out", type=at_home, metavar="OUT", help="directory to write, new or empty")
     for name, (kind, metavar, about) in OPTIONS.items():
         parser.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=about)
 

@@ -37,9 +37,9 @@ EXAMPLE = """\
 class EmbedSettings(InferenceSettings):
     """Settings of `ssamba embed`."""
 
-    paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True)
-    checkpoint: str = option(REQUIRED, "run or checkpoint directory", group="files")
-    out: str = option(REQUIRED, "file to write, .npz or .safetensors", group="files")
+    paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True, path=True)
+    checkpoint: str = option(REQUIRED, "run or checkpoint directory", group="files", path=True)
+    out: str = option(REQUIRED, "file to write, .npz or .safetensors", group="files", path=True)
     resume: bool = option(False, "go on where a command was stopped; begin if nothing is there", group="files")
     level: str = option("clip", "what gets a vector", group="features", choices=("clip", "frame", "patch"))
     layers: str | None = option(

@@ -45,13 +45,13 @@ class Embedder:
         waves: list[np.ndarray] = []
         for path in files:
             with reader.skipping(path), AudioFile(path) as file:
-                reader.require_length(file, path)
+                reader.require_length(file)
                 if reader.is_long(file):
                     self._add_together(paths, waves, parts)
-                    found = self.model.extract_blocks(reader.blocks(file, path), self.rate, self.level, self.layers)
+                    found = self.model.extract_blocks(reader.blocks(file), self.rate, self.level, self.layers)
                     parts.add(path, map(self._rows, found))
                     continue
-                wave = reader.whole(file, path)
+                wave = reader.whole(file)
                 if waves and len(wave) != len(waves[0]):
                     self._add_together(paths, waves, parts)
                 paths.append(path)

@@ -37,9 +37,9 @@ SUFFIXES = (".csv", ".tsv", ".jsonl")
 class PredictSettings(InferenceSettings):
     """Settings of `ssamba predict`."""
 
-    paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True)
-    checkpoint: str = option(REQUIRED, "fine-tuning run or checkpoint directory", group="files")
-    out: str | None = option(None, "file to write instead of printing, .csv, .tsv or .jsonl", group="files")
+    paths: tuple[str, ...] = option((), "audio files and folders", group="files", positional=True, path=True)
+    checkpoint: str = option(REQUIRED, "fine-tuning run or checkpoint directory", group="files", path=True)
+    out: str | None = option(None, "file to write instead of printing, .csv, .tsv or .jsonl", group="files", path=True)
     resume: bool = option(False, "go on with --out where it was stopped; begin if nothing is there", group="files")
     top: int = option(3, "labels shown for each file", group="output", minimum=1)
     json: bool = option(False, "print a JSON list instead of a table", group="output")

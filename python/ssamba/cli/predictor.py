@@ -15,7 +15,7 @@ from ..training.loading import class_names, freeze, load_classifier
 from ..training.progress import SoundProgress
 from ..training.scoring import class_scores
 from ..training.start import seconds_of
-from .audio_reader import AudioReader, rechunked
+from .audio_reader import AudioReader
 
 Row = dict[str, Any]  # {"file", "labels": [{"label", "score"}, ...]}
 
@@ -46,8 +46,8 @@ class Predictor:
         for path in files:
             scores = _Scores(path)
             with reader.skipping(path), AudioFile(path) as file:
-                reader.require_length(file, path)
-                for wave in rechunked(reader.blocks(file, path), self.window):
+                reader.require_length(file)
+                for wave in reader.blocks(file, self.window / self.rate):
                     if waiting and len(wave) != len(waiting[0][1]):
                         self._score(waiting)
                     if len(wave) >= self.shortest:

@@ -6,6 +6,7 @@ import os
 import textwrap
 from argparse import SUPPRESS, Namespace
 
+from ..training.options import at_home
 from .arguments import Parser, UsageError
 
 DATASETS = {
@@ -37,8 +38,9 @@ EXAMPLE = """\
 def add_arguments(parser: Parser) -> None:
     parser.usage = f"{parser.prog} DATASET --root DIR [options]"
     parser.add_argument("dataset", nargs="?", metavar="DATASET", help=SUPPRESS)
-    parser.add_argument("--root", metavar="DIR", help="folder that the data set was unpacked to (required)")
-    parser.add_argument("--out", metavar="DIR", help="where manifests are written (default: prepared/DATASET)")
+    folder = {"type": at_home, "metavar": "DIR"}
+    parser.add_argument("--root", help="folder that the data set was unpacked to (required)", **folder)
+    parser.add_argument("--out", help="where manifests are written (default: prepared/DATASET)", **folder)
     parser.add_argument("--incomplete", action="store_true", help="go on with what is there, and say what is missing")
 
 

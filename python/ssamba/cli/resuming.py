@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import IO, Any
 
+from ..checkpoints.disk import refused
 from ..training.checkpoints import WEIGHTS, resolve_checkpoint
+from ..training.run_lock import try_lock
 
 
 def checkpoint_digest(path: str) -> str:
@@ -40,16 +41,8 @@ def _change(name: str, saved: Any, now: Any) -> str:
 
 def claim(file: IO[bytes], place: Path) -> None:
     """Locks an open file while it is open; raises ValueError if another process writes it."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ValueError(f"{place} is being written by another process; wait for it, or choose another --out") from None
-    except OSError:  # a file system without locks
-        return
+    if not try_lock(file.fileno(), place):
+        raise ValueError(f"{place} is being written by another process; wait for it, or choose another --out")
 
 
 def append(file: IO[bytes], content: bytes, path: Path) -> None:
@@ -59,4 +52,4 @@ def append(file: IO[bytes], content: bytes, path: Path) -> None:
         while len(rest):
             rest = rest[file.write(rest) :]
     except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
+        raise refused(error, path) from error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 
+from ..audio.names import printable
 from .predictor import Row
 
 _WIDEST_NAME = 60  # columns; the labels of longer names begin further to the right
@@ -25,7 +25,7 @@ class Table:
         pass
 
     def add(self, row: Row) -> None:
-        name = re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], row["file"])
+        name = printable(row["file"])
         labels = "  ".join(f"{item['label']} {item['score']:.3f}" for item in row["labels"])
         print(f"{name:{self._width}}  {labels}", flush=True)
 

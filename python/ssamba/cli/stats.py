@@ -25,7 +25,7 @@ EXAMPLE = """\
 class StatsSettings(DataSettings):
     """Settings of `ssamba stats`."""
 
-    out: str | None = option(None, "JSON file for the results", group="run")
+    out: str | None = option(None, "JSON file for the results", group="run", path=True)
     batch_size: int = option(8, "clips read at once", group="run", minimum=1)
     quiet: bool = option(False, "no progress display", group="run")
 

@@ -22,14 +22,14 @@ from torch import Tensor
 
 from .. import audio
 from ..audio.log_mel import FRAME_SHIFT, MEL_BINS, SAMPLE_RATE, frame_count
-from ..audio.log_mel_blocks import BLOCK_FRAMES, log_mel_blocks
+from ..audio.log_mel_blocks import ROUNDS_ALIKE, log_mel_blocks, mean_of_blocks
 from ..audio.reading import AudioError, AudioFile, log_notes
 from ..checkpoints.disk import in_words
 from ..checkpoints.folder import save_atomically
 
 _log = logging.getLogger(__name__)
 _BLOCK = 256  # frames under one checksum: a crop reads and checks only the blocks it touches
-assert BLOCK_FRAMES % _BLOCK == 0
+assert ROUNDS_ALIKE % _BLOCK == 0
 _ROW = 4 * MEL_BINS  # bytes of a frame
 _ABANDONED = 3600.0  # seconds after which an unfinished entry is a killed process's
 
@@ -118,11 +118,15 @@ class FeatureCache:
     def _passing(self, file: AudioFile, first: int, last: int, wanted: list[Tensor]) -> Iterator[Tensor]:
         """The log-mel of a file by blocks; what lies in frames first..last goes to `wanted` on the way."""
         begin = 0
-        for x in log_mel_blocks(file, self.sample_rate, subtract_mean=self.subtract_mean):
+        mean = mean_of_blocks(self._waves(file), self.sample_rate) if self.subtract_mean else None
+        for x in log_mel_blocks(self._waves(file), self.sample_rate, mean, ROUNDS_ALIKE):
             if first < begin + len(x) and begin < last:
                 wanted.append(x[max(0, first - begin) : last - begin])
             yield x
             begin += len(x)
+
+    def _waves(self, file: AudioFile) -> Iterator[Tensor]:
+        return map(torch.from_numpy, file.blocks(self.sample_rate))
 
     def _keep(self, entry: Path, about: dict[str, Any], blocks: Iterator[Tensor]) -> bool:
         if self._cannot_write:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..training.options import at_home
+
 DEFAULT_OUT = Path("runs/demo")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `ssamba demo`."""
     parser.add_argument("--quick", action="store_true", help="a shorter run: less sound, fewer steps")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help=f"where (default: {DEFAULT_OUT})")
+    about = f"where (default: {DEFAULT_OUT})"
+    parser.add_argument("--out", type=at_home, default=DEFAULT_OUT, metavar="DIR", help=about)
     parser.add_argument("--seed", type=_count_from(0), default=0, help="of everything random (default: 0)")
     parser.add_argument(
         "--seeds",
@@ -27,7 +30,7 @@ def main(args: argparse.Namespace) -> int:
     """Runs the demo, prints the accuracies, leaves report.html and results.json in `args.out`; returns 0."""
     from .pipeline import run_demo  # torch and the rest load only when the demo runs
 
-    run_demo(args.out, quick=args.quick, seed=args.seed, seeds=args.seeds, quiet=args.quiet)
+    run_demo(Path(args.out), quick=args.quick, seed=args.seed, seeds=args.seeds, quiet=args.quiet)
     return 0
 
 

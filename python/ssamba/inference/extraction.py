@@ -8,12 +8,10 @@ from threading import Lock
 from typing import Literal
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor, nn
 
-from ..audio.log_mel import FRAME_SHIFT, SAMPLE_RATE, frame_count
-from ..audio.network_input import normalised_log_mel
+from ..audio.network_input import normalised_log_mel, normalised_log_mel_blocks
 from ..encoder.audio_encoder import AudioEncoder
 
 LEVELS = ("clip", "frame", "patch")
@@ -85,7 +83,8 @@ def extract_from_blocks(
 ) -> Iterator[Tensor]:
     """What `FeatureExtraction.extract_blocks` documents."""
     wanted = _wanted(model, level, layers)
-    windows = _windows(model, _log_mel_parts(model, blocks, sample_rate), level, wanted)
+    waves = (_on_device(model, _checked(block)) for block in blocks)
+    windows = _windows(model, normalised_log_mel_blocks(model.config, waves, sample_rate), level, wanted)
     parts = iter([windows]) if level == "clip" else ([window] for window in windows)
     with _evaluating(model):
         while True:
@@ -119,29 +118,6 @@ def _checked(wav: Tensor | np.ndarray) -> Tensor:
 def _on_device(model: AudioEncoder, wav: Tensor) -> Tensor:
     parameter = model.pos_embed
     return wav.to(parameter.device, torch.promote_types(parameter.dtype, torch.float32))
-
-
-def _log_mel_parts(model: AudioEncoder, blocks: Iterable[Tensor | np.ndarray], sample_rate: int) -> Iterator[Tensor]:
-    """Normalised log-mel (1, T, F) of blocks (samples,), part after part: the frames that the whole has."""
-    whole = _at_16_khz(map(_checked, blocks), sample_rate)
-    rest, frames = torch.empty(0), 0
-    for block in whole:
-        rest = torch.cat([rest.to(block), block])  # from the first sample of the next frame on
-        if count := frame_count(len(rest)):
-            yield normalised_log_mel(model.config, _on_device(model, rest)[None], SAMPLE_RATE)[0]
-            rest, frames = rest[count * FRAME_SHIFT :], frames + count
-    if not frames:  # which cannot be: the error says how much is needed
-        normalised_log_mel(model.config, _on_device(model, rest)[None], SAMPLE_RATE)
-
-
-def _at_16_khz(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
-    if sample_rate == SAMPLE_RATE:
-        yield from blocks
-        return
-    resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32")
-    for block in blocks:
-        yield torch.from_numpy(resampler.resample_chunk(block.float().cpu().numpy()))
-    yield torch.from_numpy(resampler.resample_chunk(np.empty(0, np.float32), last=True))
 
 
 def _windows(model: AudioEncoder, parts: Iterable[Tensor], level: str, wanted: list[int] | None) -> Iterator[Tensor]:

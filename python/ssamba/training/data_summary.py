@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from accelerate import PartialState
-
 from ..data.dataset import AudioDataset
+from .devices import is_main_process
 from .progress import say
 
 _NAMED = 8  # classes
@@ -14,7 +13,7 @@ _NAMED = 8  # classes
 
 def say_found(doing: str, dataset: AudioDataset, held_out: AudioDataset | None = None, *, quiet: bool) -> None:
     """Say on stderr, once among several processes, how many clips, how long, and of which classes."""
-    if not quiet and PartialState().is_main_process:
+    if not quiet and is_main_process():
         beside = f"; validating on {_clips(held_out)}" if held_out else ""
         say(f"{doing} {describe_data(dataset)}{beside}")
 

@@ -11,9 +11,11 @@ import torch
 from accelerate import PartialState
 from accelerate.state import is_initialized
 
+RENDEZVOUS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by which processes find each other
+
 # By which torchrun, accelerate launch, Slurm and MPI tell a process that it is one of several.
 LAUNCHER_VARIABLES = (
-    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK"),
+    *(*RENDEZVOUS, "LOCAL_WORLD_SIZE", "GROUP_RANK"),
     *("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     *("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
 )

@@ -80,7 +80,7 @@ class Settings:
         for item in dataclasses.fields(self):
             value = convert(item.name, getattr(self, item.name), annotations[item.name])
             if item.metadata["path"] and value is not None:
-                value = tuple(map(_at_home, value)) if isinstance(value, tuple) else _at_home(value)
+                value = tuple(map(at_home, value)) if isinstance(value, tuple) else at_home(value)
             setattr(self, item.name, value)
             if value is not None:
                 _check_limits(item.name, value, item.metadata)
@@ -95,7 +95,7 @@ class Settings:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
 
-def _at_home(path: str) -> str:
+def at_home(path: str) -> str:
     """`path` with the home folder for a leading ~, which a shell fills in only where it stands alone."""
     if path.startswith("$") and not os.path.lexists(path):
         raise ValueError(f"{path}: variables stay as they are here; write the folder's name, or ~ for the home folder")

@@ -67,7 +67,10 @@ def _acquire(directory: Path, file: Path) -> int:
         except OSError as error:
             raise OSError(error.errno, f"cannot be written: {error.strerror}", str(directory)) from error
         try:
-            _flock(descriptor, directory)
+            if not try_lock(descriptor, directory):
+                raise ValueError(
+                    f"{directory} is in use by {_holder(descriptor)}; wait for it to end, or choose another --out"
+                )
             if os.path.samestat(os.fstat(descriptor), os.stat(file)):
                 break
             os.close(descriptor)
@@ -83,17 +86,20 @@ def _acquire(directory: Path, file: Path) -> int:
     return descriptor
 
 
-def _flock(descriptor: int, directory: Path) -> None:
+def try_lock(descriptor: int, place: Path) -> bool:
+    """Lock an open file for as long as it is open; whether it could be had.
+
+    Where there are no locks it counts as had, and stderr says so; on Windows nothing is locked.
+    """
     if fcntl is None:
-        return
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ValueError(
-            f"{directory} is in use by {_holder(descriptor)}; wait for it to end, or choose another --out"
-        ) from error
+    except BlockingIOError:
+        return False
     except OSError as error:
-        say(f"{directory}: this file system has no locks ({error.strerror}); start no second process there")
+        say(f"{place}: this file system has no locks ({error.strerror}); start no second process there")
+    return True
 
 
 def _holder(descriptor: int) -> str:

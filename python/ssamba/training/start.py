@@ -25,7 +25,7 @@ from ..data.manifest import Manifest, read_manifest
 from ..data.preparers.splits import SPLITS_FILE
 from ..data.statistics import dataset_statistics
 from .agreement import agreed
-from .devices import is_main_process
+from .devices import RENDEZVOUS, is_main_process
 from .progress import say, shows_progress
 from .run_directory import RunDirectory, fingerprint
 from .run_lock import locked
@@ -38,7 +38,6 @@ SIZE_FIELDS = (
 )
 MEASURED_CLIPS = 1000
 PATIENCE = 10.0  # seconds before it is said that others are waited for
-RENDEZVOUS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by which processes find each other
 
 
 def make_accelerator(precision: str, device: str) -> Accelerator:
