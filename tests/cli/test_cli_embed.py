@@ -14,8 +14,8 @@ from safetensors import safe_open
 from ssamba.audio.reading import AudioError, AudioFile, read_audio
 from ssamba.cli import embedder
 from ssamba.cli.audio_reader import at_most_together
-from ssamba.cli.feature_file import FeatureFile
-from ssamba.cli.feature_parts import FeatureParts
+from ssamba.cli.results.feature_file import FeatureFile
+from ssamba.cli.results.feature_parts import FeatureParts
 from ssamba.model import SSAMBA
 
 
@@ -181,7 +181,7 @@ def test_odd_names(tmp_path):
 
 
 def test_names_that_have_no_room(monkeypatch, tmp_path):
-    monkeypatch.setattr("ssamba.cli.feature_file._LARGEST_HEADER", 10_050)
+    monkeypatch.setattr("ssamba.cli.results.feature_file._LARGEST_HEADER", 10_050)
     FeatureFile(str(tmp_path / "f.npz")).require_room_for(["a.wav"] * 10)
     with pytest.raises(
         ValueError, match=r"the names of 10 files have no room in a \.safetensors file; give --out FILE\.npz"

@@ -14,9 +14,9 @@ import soundfile
 
 from ssamba.cli import predictor
 from ssamba.cli.predictor import Predictor
-from ssamba.cli.resuming import append
-from ssamba.cli.row_file import RowFile
-from ssamba.cli.row_printers import Table
+from ssamba.cli.results.resuming import append
+from ssamba.cli.results.row_file import RowFile
+from ssamba.cli.results.row_printers import Table
 from ssamba.training.progress import SoundProgress
 
 

@@ -56,7 +56,7 @@ def test_without_stderr_the_work_is_done(finetuned, clips, monkeypatch, capsys, 
 
 
 def test_names_that_are_not_utf8_come_out_with_backslashes(monkeypatch):
-    from ssamba.cli.row_printers import Table
+    from ssamba.cli.results.row_printers import Table
     from ssamba.cli.streams import usable_streams
 
     output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

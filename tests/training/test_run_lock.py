@@ -102,15 +102,15 @@ def test_a_worker_that_outlives_its_parent_does_not_hold_it(tmp_path):
 
 
 def test_a_file_that_was_just_removed_is_not_the_lock(tmp_path, monkeypatch):
-    real, taken = run_lock._flock, []
+    real, taken = run_lock.try_lock, []
 
     def slow(descriptor, directory):
         if not taken:
             (directory / LOCK).unlink()  # by the holder, between our opening and our locking it
         taken.append(descriptor)
-        real(descriptor, directory)
+        return real(descriptor, directory)
 
-    monkeypatch.setattr(run_lock, "_flock", slow)
+    monkeypatch.setattr(run_lock, "try_lock", slow)
     with locked(tmp_path):
         assert len(taken) == 2
         monkeypatch.undo()

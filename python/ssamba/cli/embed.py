@@ -83,9 +83,9 @@ def embed(settings: EmbedSettings, files: list[str]) -> int:
     from ..training.progress import SoundProgress
     from ..training.result import report_skipped
     from .embedder import Embedder
-    from .feature_file import FeatureFile
-    from .feature_parts import FeatureParts
-    from .resuming import checkpoint_digest
+    from .results.feature_file import FeatureFile
+    from .results.feature_parts import FeatureParts
+    from .results.resuming import checkpoint_digest
 
     out, layers = FeatureFile(settings.out), parse_layers(settings.layers)
     out.require_room_for(files)

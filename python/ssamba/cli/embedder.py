@@ -13,7 +13,7 @@ from ..training.loading import freeze, load_model
 from ..training.progress import SoundProgress
 from ..training.start import seconds_of
 from .audio_reader import AudioReader, at_most_together
-from .feature_parts import FeatureParts
+from .results.feature_parts import FeatureParts
 
 
 class Embedder:

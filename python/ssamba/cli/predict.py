@@ -14,7 +14,7 @@ from .arguments import Parser, add_settings, make_settings
 from .signals import stopped_after
 
 if TYPE_CHECKING:
-    from .row_file import RowFile
+    from .results.row_file import RowFile
 
 DESCRIPTION = """\
 Labels and scores of audio files from a fine-tuned model, each printed, or with
@@ -70,7 +70,7 @@ def predict(settings: PredictSettings, files: list[str]) -> int:
     from ..training.progress import SoundProgress
     from ..training.result import report_skipped
     from .predictor import Predictor
-    from .row_printers import JsonList, Table
+    from .results.row_printers import JsonList, Table
 
     predictor = Predictor(settings.checkpoint, settings.device, settings.dtype)
     if settings.out is not None:
@@ -101,8 +101,8 @@ def predict(settings: PredictSettings, files: list[str]) -> int:
 
 def row_file(settings: PredictSettings, classes: int) -> RowFile:
     """The file of --out, new or as it was left."""
-    from .resuming import checkpoint_digest
-    from .row_file import RowFile
+    from .results.resuming import checkpoint_digest
+    from .results.row_file import RowFile
 
     top = min(settings.top, classes)
     begun_with = {"top": top, "dtype": settings.dtype, "weights": checkpoint_digest(settings.checkpoint)}

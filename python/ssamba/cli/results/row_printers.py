@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from ..audio.names import printable
-from .predictor import Row
+from ...audio.names import printable
+from ..predictor import Row
 
 _WIDEST_NAME = 60  # columns; the labels of longer names begin further to the right
 

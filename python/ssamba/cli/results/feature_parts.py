@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..training.run_directory import write_json
+from ...training.run_directory import write_json
 from .resuming import append, check_same_settings, claim
 
 SETTINGS_FILE, FEATURES_FILE, INDEX_FILE = "settings.json", "features.bin", "files.jsonl"

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ..checkpoints.folder import save_atomically
+from ...checkpoints.folder import save_atomically
 from .feature_parts import FeatureParts
 from .resuming import check_same_settings
 

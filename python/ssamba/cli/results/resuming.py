@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import IO, Any
 
-from ..checkpoints.disk import refused
-from ..training.checkpoints import WEIGHTS, resolve_checkpoint
-from ..training.run_lock import try_lock
+from ...checkpoints.disk import refused
+from ...training.checkpoints import WEIGHTS, resolve_checkpoint
+from ...training.run_lock import try_lock
 
 
 def checkpoint_digest(path: str) -> str:

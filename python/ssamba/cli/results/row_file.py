@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..training.run_directory import write_json
-from .predictor import Row
+from ...training.run_directory import write_json
+from ..predictor import Row
 from .resuming import append, check_same_settings, claim
 
 
