@@ -1,1 +1,1 @@
-"""What `ssamba predict` and `ssamba embed` leave: printed rows, files of rows, files of features; how they are resumed."""
+"""What `predict` and `embed` leave, and how it is resumed: rows that are printed, files of rows and of features."""
