@@ -49,16 +49,16 @@ struct Sample {
   }
 };
 
-// A block of arguments: the findings of each level.
-void check_block(const Contract& contract, const std::vector<Level>& levels, const Planted& planted, const float* x,
-                 std::vector<Findings>& findings) {
+// A block of arguments, from the `first` of the sample on: the findings of each level.
+void check_block(const Contract& contract, const std::vector<Level>& levels, const Planted& planted, int64_t first,
+                 const float* x, std::vector<Findings>& findings) {
   float y[kBlock];
   double exact[kBlock];
   for (int i = 0; i < kBlock; ++i) exact[i] = contract.exact(x[i]);
   for (std::size_t level = 0; level < levels.size(); ++level) {
     (levels[level].functions.*contract.function)(x, y);
     for (int i = 0; planted.spoiled && i < kBlock; ++i) y[i] = planted.spoiled(x[i], y[i]);
-    for (int i = 0; i < kBlock; ++i) findings[level].take(contract, x[i], y[i], exact[i]);
+    for (int i = 0; i < kBlock; ++i) findings[level].take(contract, first + i, x[i], y[i], exact[i]);
   }
 }
 
@@ -77,7 +77,7 @@ std::vector<Findings> check(const Contract& contract, const std::vector<Level>& 
           x[i] = sample[std::min(first + i, sample.size() - 1)];
           if (contract.bounded && !(std::fabs(x[i]) < kBounded)) x[i] = 0;
         }
-        check_block(contract, levels, planted, x, part);
+        check_block(contract, levels, planted, first, x, part);
       }
     });
   for (std::thread& thread : threads) thread.join();

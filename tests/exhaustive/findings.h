@@ -25,10 +25,11 @@ struct Findings {
   const char* expected = nullptr;  // if a promise is broken: what should have been, where y is the result of x
   float x = 0, y = 0;
   double exact = 0;
+  int64_t place = 0;  // in the sample; the first is told, whichever thread met it
 
-  void take(const Contract& contract, float at, float found, double value) {
+  void take(const Contract& contract, int64_t number, float at, float found, double value) {
     const char* promise = broken(contract, at, found, value);
-    if (promise && !expected) expected = promise, x = at, y = found, exact = value;
+    if (promise && !expected) expected = promise, x = at, y = found, exact = value, place = number;
     if (!(value >= FLT_MIN && value <= FLT_MAX)) return;
     const double off = std::fabs(found - value);
     relative.take(off, value, at);
@@ -43,7 +44,8 @@ struct Findings {
     last_place.take(other.last_place);
     decay_last_place.take(other.decay_last_place);
     decay_complement.take(other.decay_complement);
-    if (other.expected && !expected) expected = other.expected, x = other.x, y = other.y, exact = other.exact;
+    if (!other.expected || (expected && place < other.place)) return;
+    expected = other.expected, x = other.x, y = other.y, exact = other.exact, place = other.place;
   }
 
  private:

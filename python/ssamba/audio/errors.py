@@ -12,5 +12,5 @@ class AudioError(ValueError):
 
     def __init__(self, path: str | os.PathLike, reason: str = ""):
         path = os.fsdecode(path)
-        super().__init__(f"{printable(path)}: {reason}" if reason else printable(path))
+        super().__init__(f"{printable(path)}: {reason}" if reason else path)  # torch makes anew what a worker raised
         self.path, self.reason = path, reason
