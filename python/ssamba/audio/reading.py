@@ -12,6 +12,7 @@ import numpy as np
 import soxr
 
 from .errors import AudioError
+from .names import printable
 from .opening import open_source
 from .sources import Source
 
@@ -215,7 +216,7 @@ def read_audio(
 def log_notes(file: AudioFile) -> None:
     """Log what is odd about a file, each thing once a process."""
     for note in new_notes(file):
-        _log.warning("%s: %s", os.fsdecode(file.path), note)
+        _log.warning("%s: %s", printable(os.fsdecode(file.path)), note)
 
 
 def new_notes(file: AudioFile) -> list[str]:

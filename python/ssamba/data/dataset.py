@@ -184,7 +184,7 @@ class AudioDataset(Dataset):
                         self.clips.append(clip)
                         durations.append(found[0])
                         waves.append(found[1])
-                        odd += [f"{clip.path}: {'; '.join(found[2])}"] if found[2] else []
+                        odd += [f"{printable(clip.path)}: {'; '.join(found[2])}"] if found[2] else []
         self.durations = np.array(durations)
         if cache:
             self._cached = waves
