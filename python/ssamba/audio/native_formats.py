@@ -19,12 +19,12 @@ from .names import quoted
 from .ogg_pages import OggStream
 from .sndfile_source import Mp3Source, SndfileSource, said
 from .sources import Source
+from .stated_sizes import read_other_size
 from .wav_header import Wav
 
 _ANOTHER_FORMAT = (1, 2, 4)  # libsndfile's numbers for: not recognised, system error, unsupported encoding
 _PLACEHOLDER = 0x7FFF0000  # a size from here on, in a smaller file, is what a program writes that cannot go back
 _HEADER_SLACK = 64  # bytes of plain samples; some writers count their header in
-_LITTLE_BEHIND = 1 << 16  # bytes behind the stated sound that may be anything; more are sound
 _PLAIN = ("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 
 # What libsndfile logs of a header that states another length than the file holds: (stated, held), in any unit.
@@ -68,8 +68,8 @@ def open_sndfile(path: str | os.PathLike, raw: BinaryIO) -> Source | None:
         return _open_ogg(path, raw, start, size)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE" and not start:
         return _open_wav(path, raw, size)
-    if head[:4] in (b".snd", b"dns.") and not start:
-        return _open_au(path, raw, size)
+    if head[:4] in (b".snd", b"dns.", b"FORM", b"caff") and not start:
+        return _open_sized(path, raw, size)
     if head[:1] == b"\xff":
         return _open_mp3(path, raw, start, size)
     if _suffix(path) in _MP3_NAMES and (source := _open_mp3(path, raw, start, size)):
@@ -124,21 +124,21 @@ def _length_note(source: SndfileSource, path: str | os.PathLike) -> str | None:
     return _read_to_the_end(stated / source.sample_rate, seconds)
 
 
-def _open_au(path: str | os.PathLike, raw: BinaryIO, size: int) -> SndfileSource | None:
-    """AU; where its header states no samples, or far fewer than there are, it is read to its end."""
-    raw.seek(0)
-    head = raw.read(24)
-    order = "big" if head[:4] == b".snd" else "little"
-    first, stated = (int.from_bytes(head[at : at + 4], order) for at in (4, 8))
-    held = size - first
-    if len(head) < 24 or first < 24 or not held > stated + (_LITTLE_BEHIND if stated else 0):
-        return _open_as_it_is(path)
+def _open_sized(path: str | os.PathLike, raw: BinaryIO, size: int) -> SndfileSource | None:
+    """AU, AIFF or CAF; where its header states another size than there is, it is read to its end."""
+    found = read_other_size(raw, size)
+    if found is None or not found.pieces:
+        source = _open_as_it_is(path)
+        if source is not None and found is not None:
+            source.notes.append(_left_out(found.unclear))
+        return source
     try:
-        source = SndfileSource(path, [head[:8] + b"\xff" * 4 + head[12:], (24, size - 24)])
+        source = SndfileSource(path, found.pieces)
     except soundfile.SoundFileError:
         return None
-    seconds = source.frames / source.sample_rate
-    source.notes.append(_read_to_the_end(seconds * stated / held, seconds))
+    if found.stated is not None:
+        seconds = source.frames / source.sample_rate
+        source.notes.append(_read_to_the_end(seconds * found.stated / found.held, seconds))
     return source
 
 
@@ -176,7 +176,7 @@ def _open_one_wav(path: str | os.PathLike, raw: BinaryIO | None, wav: Wav, alone
         seconds = source.frames / source.sample_rate
         source.notes.append(_read_to_the_end(seconds * wav.stated / max(1, wav.stop - wav.start), seconds))
     if wav.unclear:
-        source.notes.append(f"{wav.unclear} bytes behind its samples are neither samples nor chunks: left out")
+        source.notes.append(_left_out(wav.unclear))
     return source
 
 
@@ -273,6 +273,10 @@ def _with_junk(source: Source, junk: Sequence[tuple[int, int]], what: str) -> So
 
 def _read_to_the_end(stated: float, held: float) -> str:
     return f"its header states {stated:.4g} s, the file holds {held:.4g} s: read to its end"
+
+
+def _left_out(unclear: int) -> str:
+    return f"{unclear} bytes behind its samples are neither samples nor chunks: left out"
 
 
 def _holds_gsm(path: str | os.PathLike) -> bool:

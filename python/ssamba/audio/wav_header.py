@@ -13,7 +13,7 @@ PCM, FLOAT, MPEG, MP3, EXTENSIBLE = 1, 3, 0x50, 0x55, 0xFFFE
 _STATE_SAMPLES_OF_A_BLOCK = (2, 0x11, 0x31)  # MS ADPCM, IMA ADPCM, GSM 6.10
 _PLACEHOLDER = 0x7FFF0000  # a size from here on, in a smaller file, is what a program writes that cannot go back
 _HEADER_SLACK = 64  # bytes of plain samples; some writers count their header in
-_LITTLE_BEHIND = 1 << 16  # bytes behind the stated sound that may be anything; more are sound
+LITTLE_BEHIND = 1 << 16  # bytes behind the stated sound that may be anything; more are sound
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def _of_sound(raw: BinaryIO, big_endian: bool, fmt: bytes, start: int, stated: i
         if held + slack < stated < _PLACEHOLDER:
             note = "more"
     else:
-        end, rest = _after_chunks(raw, stop, size, order)
-        if rest and (stated == 0 or rest > max(_LITTLE_BEHIND, block)) and end - stop < 2:
+        end, rest = after_chunks(raw, stop, size, order)
+        if rest and (stated == 0 or rest > max(LITTLE_BEHIND, block)) and end - stop < 2:
             stop, end, note = size, size, "less"
         else:
             unclear = rest
@@ -118,7 +118,7 @@ def _of_sound(raw: BinaryIO, big_endian: bool, fmt: bytes, start: int, stated: i
     return Wav(big_endian, fmt, start, stop, stated, end, note, unclear)
 
 
-def _after_chunks(raw: BinaryIO, position: int, size: int, order: str) -> tuple[int, int]:
+def after_chunks(raw: BinaryIO, position: int, size: int, order: str) -> tuple[int, int]:
     """Where the chunks and tags from `position` on end, and how many bytes follow that are neither, nor another WAV."""
     while position < size:
         raw.seek(position)
