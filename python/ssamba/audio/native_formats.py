@@ -245,7 +245,7 @@ def _open_mp3(path: str | os.PathLike, raw: BinaryIO, start: int, stop: int) -> 
     return _with_junk(source, found.junk, "mp3 frames")
 
 
-@lru_cache(256)
+@lru_cache(4096)
 def _mp3_map(path: str | os.PathLike, start: int, stop: int, state: tuple[int, int]) -> Mp3Map | None:
     """The frames of a file in this state; kept, for crops of one file are read again and again."""
     with open(path, "rb") as raw:
