@@ -7,16 +7,14 @@ import signal
 
 import pytest
 
-from ssamba.training.interrupt import SignalWatch, StopWaiting
+from ssamba.training.interrupt import SIGNALS, SignalWatch, StopWaiting
 
 
 @pytest.fixture
 def handled():
     """Every signal calls this list's append, as a program's own handler would."""
     seen: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, frame: seen.append(number)) for number in SignalWatch.signals
-    }
+    before = {number: signal.signal(number, lambda number, frame: seen.append(number)) for number in SIGNALS}
     yield seen
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -20,11 +20,9 @@ from .ogg_pages import OggStream
 from .sndfile_source import Mp3Source, SndfileSource, said
 from .sources import Source
 from .stated_sizes import read_other_size
-from .wav_header import Wav
+from .wav_header import HEADER_SLACK, PLACEHOLDER, Wav
 
 _ANOTHER_FORMAT = (1, 2, 4)  # libsndfile's numbers for: not recognised, system error, unsupported encoding
-_PLACEHOLDER = 0x7FFF0000  # a size from here on, in a smaller file, is what a program writes that cannot go back
-_HEADER_SLACK = 64  # bytes of plain samples; some writers count their header in
 _PLAIN = ("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 
 # What libsndfile logs of a header that states another length than the file holds: (stated, held), in any unit.
@@ -107,8 +105,8 @@ def _length_note(source: SndfileSource, path: str | os.PathLike) -> str | None:
     for pattern in _STATED_AND_HELD:
         if found := pattern.search(log):
             stated, held = int(found["stated"]), max(1, int(found["held"]))
-            slack = _HEADER_SLACK if source.coding.startswith(_PLAIN) else 0
-            if abs(stated - held) > slack and stated < _PLACEHOLDER:
+            slack = HEADER_SLACK if source.coding.startswith(_PLAIN) else 0
+            if abs(stated - held) > slack and stated < PLACEHOLDER:
                 return _read_to_the_end(seconds * stated / held, seconds)
             return None
     if _OTHER_LENGTH.search(log):

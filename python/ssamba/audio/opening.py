@@ -6,9 +6,10 @@ import os
 import stat
 from typing import BinaryIO
 
-from .causes import cause, missing
+from .causes import missing
 from .errors import AudioError
 from .native_formats import MalformedError, open_sndfile
+from .pyav_source import open_pyav
 from .sources import Source
 
 LOWEST_RATE, HIGHEST_RATE = 100, 10_000_000  # Hz; hydrophones for whales begin at about 200
@@ -23,9 +24,9 @@ def open_source(path: str | os.PathLike) -> Source:
     try:
         with _open(path) as raw:
             source = open_sndfile(path, raw)
-        source = source or _open_foreign(path)
+        source = source or open_pyav(path)
     except MalformedError as error:
-        source = _open_foreign(path)
+        source = open_pyav(path)
         source.notes.append(f"{error.reason}; read by FFmpeg as far as that goes")
     fault = "contains no samples" if source.frames == 0 else None
     if not LOWEST_RATE <= source.sample_rate <= HIGHEST_RATE:
@@ -37,18 +38,6 @@ def open_source(path: str | os.PathLike) -> Source:
         source.close()
         raise AudioError(path, fault)
     return source
-
-
-def _open_foreign(path: str | os.PathLike) -> Source:
-    """A file that libsndfile does not read, or AudioError with what it is."""
-    from .pyav_source import open_pyav
-
-    try:
-        return open_pyav(path)
-    except AudioError as error:
-        if reason := cause(path):
-            raise AudioError(path, reason) from error
-        raise
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:

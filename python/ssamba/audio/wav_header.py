@@ -11,8 +11,8 @@ from .spliced import Piece
 
 PCM, FLOAT, MPEG, MP3, EXTENSIBLE = 1, 3, 0x50, 0x55, 0xFFFE
 _STATE_SAMPLES_OF_A_BLOCK = (2, 0x11, 0x31)  # MS ADPCM, IMA ADPCM, GSM 6.10
-_PLACEHOLDER = 0x7FFF0000  # a size from here on, in a smaller file, is what a program writes that cannot go back
-_HEADER_SLACK = 64  # bytes of plain samples; some writers count their header in
+PLACEHOLDER = 0x7FFF0000  # a size from here on, in a smaller file, is what a program writes that cannot go back
+HEADER_SLACK = 64  # bytes of plain samples; some writers count their header in
 LITTLE_BEHIND = 1 << 16  # bytes behind the stated sound that may be anything; more are sound
 
 
@@ -104,8 +104,8 @@ def _of_sound(raw: BinaryIO, big_endian: bool, fmt: bytes, start: int, stated: i
     note, unclear, stop, end = None, 0, start + stated, size
     if stated > held:
         stop = size
-        slack = _HEADER_SLACK if _code(fmt, order) in (PCM, FLOAT) else 0
-        if held + slack < stated < _PLACEHOLDER:
+        slack = HEADER_SLACK if _code(fmt, order) in (PCM, FLOAT) else 0
+        if held + slack < stated < PLACEHOLDER:
             note = "more"
     else:
         end, rest = after_chunks(raw, stop, size, order)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+from ..training.interrupt import SIGNALS, Interrupted
 
 
 class Stopped(KeyboardInterrupt):
@@ -65,8 +65,6 @@ def stopped_after(done: Callable[[], str], resumable: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        from ..training.interrupt import Interrupted
-
         number = getattr(stop, "number", signal.SIGINT)
         hint = "; the same command with --resume goes on" if resumable else ""
         raise Interrupted(f"{signal.Signals(number).name}: stopped after {done()}{hint}", number) from stop

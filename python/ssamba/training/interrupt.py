@@ -17,6 +17,9 @@ class Interrupted(Exception):
         self.exit_code = 128 + signal_number
 
 
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
 class StopWaiting(BaseException):
     """A signal came inside `SignalWatch.at_once`."""
 
@@ -28,8 +31,6 @@ class SignalWatch:
     as under nohup, still is. Outside the main thread Python cannot catch signals; then nothing changes.
     """
 
-    signals = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-
     def __init__(self) -> None:
         self.received: int = 0
         self._previous: dict[int, object] = {}
@@ -37,7 +38,7 @@ class SignalWatch:
 
     def __enter__(self) -> SignalWatch:
         if threading.current_thread() is threading.main_thread():
-            handlers = {number: signal.getsignal(number) for number in self.signals}
+            handlers = {number: signal.getsignal(number) for number in SIGNALS}
             self._previous = {number: old for number, old in handlers.items() if old is not signal.SIG_IGN}
             for number in self._previous:
                 signal.signal(number, self._note)
