@@ -10,11 +10,12 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from .causes import cause, headerless, unreadable
+from .causes import headerless, unreadable
 from .containers import sound_kind, tag_bytes
 from .errors import AudioError
 
@@ -168,7 +169,7 @@ class Track:
         packets = self.packets()
         for packet in packets:
             if target.is_at(packet):
-                return _chained(packet, packets)
+                return chain([packet], packets)
             if packet.pts is None or packet.pts > target.pts:
                 return None
             with suppress(UndecodableError):  # what it leans on was not decoded
@@ -187,7 +188,7 @@ class Track:
                 raise AudioError(self.path, f"cannot be read: {error}") from error
             kind = sound_kind(self.path)
             found = f"begins as {kind} and cannot be decoded: damaged or cut off" if kind else _UNKNOWN
-            raise AudioError(self.path, cause(self.path) or found) from error
+            raise AudioError(self.path, unreadable(self.path) or found) from error
         if container.format.name in _HEADERLESS:
             container.close()
             raise AudioError(self.path, headerless(self.path))
@@ -255,8 +256,3 @@ def _described(stream) -> str:
     )
     title = stream.metadata.get("title") or stream.metadata.get("language")
     return f"track {stream.index} ({coding}{f', {title}' if title else ''})"
-
-
-def _chained(first, rest: Iterator) -> Iterator:
-    yield first
-    yield from rest

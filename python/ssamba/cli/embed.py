@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,24 +99,24 @@ def embed(settings: EmbedSettings, files: list[str]) -> int:
             out.unpack(parts)
         done = set(parts.files)
         rest = [file for file in files if file not in done]
-        with closing(SoundProgress(len(rest), "embedding", settings.quiet)) as progress:
-            reader = embedder.reader(settings.strict, progress)
-            try:
-                with stopped_after(lambda: f"{len(files) - len(rest) + parts.added} of {len(files)} files", True):
-                    embedder.add(rest, reader, parts, settings.batch_size)
-                    if not parts.files:
-                        first = ": ".join(reader.skipped[0])
-                        raise ValueError(f"none of the {len(files)} files could be read; the first: {first}")
-                    times = None if settings.level == "clip" else embedder.column_times(max(parts.rows))
-                    about = {"level": settings.level, "checkpoint": settings.checkpoint}
-                    out.write(parts, times, {**about, "settings": json.dumps(begun_with)})
-            except BaseException:
-                if parts.files:
-                    print(f"{parts.folder}: features of {len(parts.files)} files, up to {parts.files[-1]}")
-                raise
-            finally:
-                progress.close()
-                report_skipped(reader.skipped)
+        progress = SoundProgress(len(rest), "embedding", settings.quiet)
+        reader = embedder.reader(settings.strict, progress)
+        try:
+            with stopped_after(lambda: f"{len(files) - len(rest) + parts.added} of {len(files)} files", True):
+                embedder.add(rest, reader, parts, settings.batch_size)
+                if not parts.files:
+                    first = ": ".join(reader.skipped[0])
+                    raise ValueError(f"none of the {len(files)} files could be read; the first: {first}")
+                times = None if settings.level == "clip" else embedder.column_times(max(parts.rows))
+                about = {"level": settings.level, "checkpoint": settings.checkpoint}
+                out.write(parts, times, {**about, "settings": json.dumps(begun_with)})
+        except BaseException:
+            if parts.files:
+                print(f"{parts.folder}: features of {len(parts.files)} files, up to {parts.files[-1]}")
+            raise
+        finally:
+            progress.close()
+            report_skipped(reader.skipped)
         parts.delete()
     print(f"{out.path}: features {'x'.join(map(str, parts.shape))} of {len(parts.files)} files")
     return 1 if reader.skipped else 0

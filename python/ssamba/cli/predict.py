@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,17 +80,17 @@ def predict(settings: PredictSettings, files: list[str]) -> int:
         done = set(writer.files)
         rest = [file for file in files if file not in done]
         count = len(files) - len(rest)
-        with closing(SoundProgress(len(rest), "predicting", settings.quiet)) as progress:
-            reader = predictor.reader(settings.strict, progress)
-            try:
-                with stopped_after(lambda: f"{count} of {len(files)} files", resumable=settings.out is not None):
-                    for row in predictor.rows(rest, reader, settings.batch_size, settings.top):
-                        progress.clear()
-                        writer.add(row)
-                        count += 1
-            finally:
-                progress.close()
-                report_skipped(reader.skipped)
+        progress = SoundProgress(len(rest), "predicting", settings.quiet)
+        reader = predictor.reader(settings.strict, progress)
+        try:
+            with stopped_after(lambda: f"{count} of {len(files)} files", resumable=settings.out is not None):
+                for row in predictor.rows(rest, reader, settings.batch_size, settings.top):
+                    progress.clear()
+                    writer.add(row)
+                    count += 1
+        finally:
+            progress.close()
+            report_skipped(reader.skipped)
     if settings.out is not None:
         print(f"{settings.out}: {count} of {len(files)} files")
     if not count:

@@ -79,7 +79,7 @@ def finetune(settings: FinetuneSettings) -> RunResult:
     """
     directory = RunDirectory(settings.out)
     accelerator = make_accelerator(settings.precision, settings.device)
-    with open_run(directory, "finetune", settings, accelerator) as resuming:
+    with open_run(directory.path, accelerator, lambda: directory.check_startable("finetune", settings)) as resuming:
         train, validation = training_and_validation(settings)
         loss = loss_for(settings, train, validation)
         config = load_config(directory.last) if resuming else classifier_config(settings, train.classes)

@@ -69,7 +69,7 @@ def pretrain(settings: PretrainSettings) -> RunResult:
     """
     directory = RunDirectory(settings.out)
     accelerator = make_accelerator(settings.precision, settings.device)
-    with open_run(directory, "pretrain", settings, accelerator) as resuming:
+    with open_run(directory.path, accelerator, lambda: directory.check_startable("pretrain", settings)) as resuming:
         config = pretrain_config(settings)
         data = make_data(settings, *training_and_validation(settings, labels=False), config)
         facts = data.facts(settings, accelerator)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,8 @@ from .fold_table import metric_table
 from .interrupt import Interrupted
 from .progress import say
 from .run_directory import absolute_settings, check_resumable, holds_nothing, read_run_config, versions, write_json
-from .run_lock import locked
 from .settings import EvaluateSettings, FinetuneSettings, RepeatSettings
-from .start import make_accelerator, open_manifest
+from .start import make_accelerator, open_manifest, open_run
 
 RESULTS = "results.json"
 TESTED_IN = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}  # dtype by precision of training
@@ -43,13 +41,7 @@ def repeat(settings: RepeatSettings) -> dict[str, Any]:
     """
     out = Path(settings.out)
     accelerator = make_accelerator(settings.precision, settings.device)
-    with ExitStack() as stack:
-
-        def enter() -> None:
-            stack.enter_context(locked(out))
-            _check_startable(out, settings)
-
-        agreed(accelerator, enter)
+    with open_run(out, accelerator, lambda: _check_startable(out, settings)):
         return _repeat(settings, out, accelerator)
 
 

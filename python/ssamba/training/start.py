@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -27,11 +27,12 @@ from ..data.statistics import dataset_statistics
 from .agreement import agreed
 from .devices import RENDEZVOUS, is_main_process
 from .progress import say, shows_progress
-from .run_directory import RunDirectory, fingerprint
+from .run_directory import fingerprint
 from .run_lock import locked
 from .seeding import seed_for
 from .settings import DataSettings, ModelSettings, TrainingSettings
 
+T = TypeVar("T")
 SIZE_FIELDS = (
     *("embed_dim", "depth", "layout", "norm", "backward_dt_init", "drop_path"),
     *("fshape", "tshape", "fstride", "tstride"),
@@ -68,18 +69,16 @@ def make_accelerator(precision: str, device: str) -> Accelerator:
 
 
 @contextmanager
-def open_run(
-    directory: RunDirectory, verb: str, settings: TrainingSettings, accelerator: Accelerator
-) -> Iterator[bool]:
-    """Keep the run directory for these processes alone; gives whether there is a run in it to continue.
+def open_run(out: Path, accelerator: Accelerator, check: Callable[[], T]) -> Iterator[T]:
+    """Keep the directory `out` for these processes alone; gives what `check` finds there.
 
-    Raises, in all of them, what `locked` and `RunDirectory.check_startable` raise.
+    Raises, in all of them, what `locked` and `check` raise.
     """
     with ExitStack() as stack:
 
-        def enter() -> bool:
-            stack.enter_context(locked(directory.path))
-            return directory.check_startable(verb, settings)
+        def enter() -> T:
+            stack.enter_context(locked(out))
+            return check()
 
         yield agreed(accelerator, enter)
 
